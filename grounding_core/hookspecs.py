@@ -1,0 +1,54 @@
+"""The one hook a plugin implements, and what it returns. Loads nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pluggy
+
+GROUP = "grounding_core"
+"""Entry-point group, and the pluggy project name."""
+
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+Kind = Literal[
+    "image_encoder",
+    "video_encoder",
+    "vision_adapter",
+    "language_model",
+    "prompt_adapter",
+    "mask_decoder",
+    "model",
+    "recipe",
+    "dataset",
+    "task",
+    "metric",
+]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing a plugin offers.
+
+    Attributes:
+        kind: what it is.
+        name: how recipes and commands call it; unique within its kind over all plugins.
+        target: ``"package.module:Class"``, imported on first use only; for a recipe
+            ``"package:path/in/package.yaml"``.
+        hint: what to install when importing the target fails, e.g. ``"pip install timm"``.
+        summary: one line for ``grounding plugins``.
+    """
+
+    kind: Kind
+    name: str
+    target: str
+    hint: str = ""
+    summary: str = ""
+
+
+@hookspec
+def grounding_entries() -> Sequence[Entry]:  # type: ignore[empty-body]
+    """Return what this plugin offers. Called once at discovery: import nothing heavy here."""

@@ -1,0 +1,129 @@
+"""Data sets: samples with lazy videos and lazy truth. No torch here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from grounding_core.masks import MaskTrack
+from grounding_core.types import GroundedText, Query
+from grounding_core.video import Video
+
+TaskName = str
+"""``refseg``, ``grounding`` or ``gcg``; plugins may add more."""
+
+Box = tuple[float, float, float, float]
+Progress = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the annotators said about one sample.
+
+    Attributes:
+        tracks: refseg: one track, the union of the referred objects; gcg: one track an object.
+        caption: gcg: the reference caption, its spans over ``tracks``.
+        boxes: grounding: frame index -> box (x0, y0, x1, y1) in pixels, edges exclusive.
+        interval: grounding: frames [start, end) in which the statement holds.
+        annotated: frames that carry truth; None means every frame. Frames outside are not scored.
+    """
+
+    tracks: tuple[MaskTrack, ...] = ()
+    caption: GroundedText | None = None
+    boxes: Mapping[int, Box] = field(default_factory=dict)
+    interval: tuple[int, int] | None = None
+    annotated: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One question about one video, with its truth read on demand.
+
+    Attributes:
+        id: unique within (data set, split, task), stable over runs; sorting key.
+        video_id: samples with the same value share a video, which is then encoded once.
+        query: the question.
+        open_video: opens the video; cheap, decodes nothing.
+        load_truth: reads the truth.
+        tags: facts for breakdowns, e.g. ``{"kind": "motion", "qtype": "declarative"}``.
+    """
+
+    id: str
+    video_id: str
+    query: Query
+    open_video: Callable[[], Video] = field(repr=False, compare=False)
+    load_truth: Callable[[], Truth] = field(repr=False, compare=False)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Dataset(ABC):
+    """A reader of one on-disk layout below a data root.
+
+    Class attributes:
+        tasks: the tasks it has samples for.
+        default_split: the split scored when none is named.
+        licence: licence of the data, and where to get it.
+    """
+
+    tasks: ClassVar[tuple[TaskName, ...]]
+    default_split: ClassVar[str]
+    licence: ClassVar[str]
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    @abstractmethod
+    def samples(self, task: TaskName, split: str) -> Sequence[Sample]:
+        """Samples of a split, sorted by id.
+
+        Raises:
+            DataError: a file is missing or malformed; names the file and where to get it.
+        """
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which reader reads a generated data set for a task."""
+
+    reader: str
+    split: Literal["same"] | str = "same"
+
+
+class GeneratedDataset(ABC):
+    """A data set that a plugin makes on this machine, in layouts that registered readers read.
+
+    Class attributes:
+        readings: task -> the reader of its layout.
+        splits: split -> default number of videos.
+    """
+
+    readings: ClassVar[Mapping[TaskName, Reading]]
+    splits: ClassVar[Mapping[str, int]]
+    default_split: ClassVar[str]
+    licence: ClassVar[str]
+    version: ClassVar[str]
+    """Changes when the same seed gives other data, so that caches are not mixed."""
+
+    @abstractmethod
+    def prepare(
+        self,
+        out: Path,
+        *,
+        split: str,
+        seed: int | None = None,
+        videos: int | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Write a split below ``out`` atomically (a rerun never trusts half of it).
+
+        Args:
+            out: data root to write below.
+            split: one of ``splits``.
+            seed: None takes the split's own fixed seed; the same seed gives the same annotations.
+            videos: how many; None takes the split's default.
+            progress: told as videos are finished.
+        """

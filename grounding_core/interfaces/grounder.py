@@ -1,0 +1,23 @@
+"""What a whole model does, composed or not: encode a video once, answer many questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from grounding_core.types import GroundedText, Query
+from grounding_core.video import Video
+
+
+@runtime_checkable
+class Grounder(Protocol):
+    """A model the harness and the commands can drive."""
+
+    def encode(self, video: Video) -> Any:
+        """Everything about a video that all its questions share."""
+
+    def ground(self, context: Any, queries: Sequence[Query]) -> list[GroundedText]:
+        """Answers in the order of ``queries``; masks at the video's own size, one a frame."""
+
+    def fingerprint(self) -> dict[str, str]:
+        """What must be equal for two runs to give the same predictions (recipe, weights, versions)."""

@@ -1,0 +1,131 @@
+"""Masks of one object over time, kept as COCO run-length codes (pycocotools)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco
+
+from grounding_core.errors import GroundingError
+
+BoolMask = npt.NDArray[np.bool_]
+
+
+def encode(mask: npt.ArrayLike) -> bytes | None:
+    """COCO-RLE counts of one mask (H, W); None if it has no pixel."""
+    array = np.asarray(mask)
+    if array.ndim != 2:
+        raise GroundingError(f"A mask must have shape (H, W), got {array.shape}.", "Pass one frame at a time.")
+    if not array.any():
+        return None
+    return bytes(coco.encode(np.asfortranarray(array.astype(np.uint8)))["counts"])
+
+
+def decode(counts: bytes | None, size: tuple[int, int]) -> BoolMask:
+    """The mask (H, W) of COCO-RLE counts; None gives an empty mask."""
+    if counts is None:
+        return np.zeros(size, dtype=bool)
+    return np.asarray(coco.decode({"size": list(size), "counts": counts}), dtype=bool)
+
+
+def counts_of(rle: Mapping[str, Any] | None) -> bytes | None:
+    """Compressed counts of a COCO RLE object as data sets store it (bytes, text or a list of runs)."""
+    if rle is None:
+        return None
+    counts = rle["counts"]
+    if isinstance(counts, list):
+        height, width = rle["size"]
+        counts = coco.frPyObjects(dict(rle), height, width)["counts"]
+    return counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
+
+
+@dataclass(frozen=True)
+class MaskTrack:
+    """One object's mask in every frame of a video.
+
+    Attributes:
+        id: unique within an answer.
+        size: (H, W) in pixels, that of the video's own frames.
+        frames: one entry a frame of the video: COCO-RLE counts, or None where the object is not
+            visible. "Not annotated" is a fact of a data set's sample and never lives here.
+    """
+
+    id: int
+    size: tuple[int, int]
+    frames: tuple[bytes | None, ...]
+
+    def __post_init__(self) -> None:
+        height, width = self.size
+        if height < 1 or width < 1:
+            raise GroundingError(f"Track {self.id} has size {self.size}.", "Use (height, width) >= (1, 1).")
+        for index, counts in enumerate(self.frames):
+            if counts is not None and not isinstance(counts, bytes):
+                raise GroundingError(
+                    f"Track {self.id} frame {index} holds {type(counts).__name__}, expected bytes or None.",
+                    "Encode masks with grounding_core.masks.encode.",
+                )
+
+    @classmethod
+    def from_masks(cls, id: int, masks: Iterable[npt.ArrayLike]) -> MaskTrack:
+        """From masks (H, W) frame by frame; reads the iterable once, so it may stream."""
+        size: tuple[int, int] | None = None
+        frames: list[bytes | None] = []
+        for mask in masks:
+            array = np.asarray(mask)
+            if size is not None and array.shape != size:
+                raise GroundingError(f"Track {id} changes size from {size} to {array.shape}.", "Use one size.")
+            frames.append(encode(array))
+            size = (int(array.shape[0]), int(array.shape[1]))
+        if size is None:
+            raise GroundingError(f"Track {id} has no frames.", "Pass at least one mask.")
+        return cls(id=id, size=size, frames=tuple(frames))
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def mask(self, frame: int) -> BoolMask:
+        """The mask (H, W) of a frame; all False where the object is not visible."""
+        return decode(self.frames[frame], self.size)
+
+    def masks(self, frames: Sequence[int] | None = None) -> BoolMask:
+        """Masks (t, H, W) of the given frames (default: all)."""
+        indices = range(len(self)) if frames is None else frames
+        return np.stack([self.mask(i) for i in indices]) if len(indices) else np.zeros((0, *self.size), bool)
+
+    def visible(self) -> tuple[int, ...]:
+        """Frames in which the object is visible."""
+        return tuple(i for i, counts in enumerate(self.frames) if counts is not None)
+
+    def box(self, frame: int) -> tuple[float, float, float, float] | None:
+        """Box (x0, y0, x1, y1) in pixels, right and lower edges exclusive; None if not visible."""
+        counts = self.frames[frame]
+        if counts is None:
+            return None
+        x, y, w, h = coco.toBbox({"size": list(self.size), "counts": counts})
+        return float(x), float(y), float(x + w), float(y + h)
+
+    def area(self, frame: int) -> int:
+        """Number of pixels in a frame."""
+        counts = self.frames[frame]
+        return 0 if counts is None else int(coco.area({"size": list(self.size), "counts": counts}))
+
+
+def unite(tracks: Sequence[MaskTrack], *, id: int = 0) -> MaskTrack:
+    """The union of several tracks of one video, frame by frame."""
+    first = tracks[0]
+    for track in tracks[1:]:
+        if (track.size, len(track)) != (first.size, len(first)):
+            raise GroundingError(
+                f"Tracks {first.id} and {track.id} differ: {first.size}x{len(first)} against "
+                f"{track.size}x{len(track)} frames.",
+                "Unite tracks of one video only.",
+            )
+    frames: list[bytes | None] = []
+    for counts in zip(*(track.frames for track in tracks), strict=True):
+        present = [{"size": list(first.size), "counts": c} for c in counts if c is not None]
+        frames.append(bytes(coco.merge(present, intersect=0)["counts"]) if present else None)
+    return MaskTrack(id=id, size=first.size, frames=tuple(frames))
