@@ -1,0 +1,47 @@
+"""Say what is in a video and point at it, pixel by pixel.
+
+    import grounding_core as gc
+
+    model = gc.load("videoglamm-tiny")
+    answer = model.ground("clip.mp4", "the dog that moves left")
+
+Names are imported on first use: importing this package loads neither torch nor a video reader.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grounding_core.compose import load
+    from grounding_core.errors import GroundingError
+    from grounding_core.masks import MaskTrack
+    from grounding_core.types import GroundedText, Query, Span
+    from grounding_core.video import Video
+
+__version__ = "0.1.0"
+
+__all__ = ["GroundedText", "GroundingError", "MaskTrack", "Query", "Span", "Video", "__version__", "load"]
+
+_HOMES = {
+    "load": "grounding_core.compose",
+    "GroundingError": "grounding_core.errors",
+    "MaskTrack": "grounding_core.masks",
+    "GroundedText": "grounding_core.types",
+    "Query": "grounding_core.types",
+    "Span": "grounding_core.types",
+    "Video": "grounding_core.video",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
