@@ -1,0 +1,171 @@
+"""A lazy handle on the frames of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Union
+
+import numpy as np
+import numpy.typing as npt
+
+from grounding_core.errors import VideoError
+from grounding_core.video.readers import DEFAULT_FPS, Frame, Reader, open_path
+
+Source = Union[str, Path, Sequence["str | Path"], npt.NDArray[np.uint8], "Video"]
+
+
+class Video:
+    """Frames with timestamps from a file, a folder, images or an array; decodes only what is asked for.
+
+    A handle keeps no file open and no decoder running: it can be pickled, forked and used from
+    several threads, and many can exist at once. Make one with :meth:`open`.
+
+    Attributes:
+        name: short label, e.g. the file's stem.
+        source: where the frames come from, for messages and records.
+    """
+
+    def __init__(self, reader: Reader, *, name: str, source: str, start: int, stop: int) -> None:
+        self._reader = reader
+        self._start = start
+        self._stop = stop
+        self.name = name
+        self.source = source
+
+    @classmethod
+    def open(cls, source: Source, *, fps: float | None = None) -> Video:
+        """Open a video.
+
+        Args:
+            source: path of a video in any container, of a folder of JPEG/PNG frames or of one image;
+                a sequence of image paths; a uint8 RGB array (t, H, W, 3) or (H, W, 3); or a Video,
+                which is returned as it is.
+            fps: frame rate of sources without a clock (images, arrays); default 25. Containers
+                keep their own timestamps.
+
+        Raises:
+            VideoError: the source is missing, empty, damaged, or not a video. A file that stops
+                before the last frame its container announces is damaged: it is never read as a
+                shorter video.
+        """
+        if isinstance(source, Video):
+            return source
+        if fps is not None and not 0 < fps < float("inf"):
+            raise VideoError(f"A frame rate of {fps} is impossible.", "Use frames a second, above 0.")
+        if isinstance(source, (str, Path)):
+            path = Path(source)
+            return cls._whole(open_path(path, fps), path.resolve().stem if path.is_file() else path.name, str(path))
+        from grounding_core.video.images import ArrayReader, ImageReader
+
+        if isinstance(source, np.ndarray):
+            return cls._whole(ArrayReader(source, fps), "array", f"array {source.shape}")
+        paths = [Path(item) for item in source]
+        label = f"{len(paths)} images" + (f" in {paths[0].parent}" if paths else "")
+        return cls._whole(ImageReader(paths, fps, label), paths[0].parent.name if paths else "", label)
+
+    @classmethod
+    def _whole(cls, reader: Reader, name: str, source: str) -> Video:
+        return cls(reader, name=name or "video", source=source, start=0, stop=len(reader.timestamps))
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"Video({self.source!r}, frames={len(self)}, size={width}x{height}, fps={self.fps:.4g})"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) in pixels, rotation applied."""
+        return self._reader.size
+
+    @property
+    def timestamps(self) -> npt.NDArray[np.float64]:
+        """float64 (t,): seconds from the first frame of the source; a clip keeps its source's times."""
+        return self._reader.timestamps[self._start : self._stop].copy()
+
+    @property
+    def fps(self) -> float:
+        """Mean frame rate; 25 for a single frame."""
+        times = self.timestamps
+        return float((len(times) - 1) / (times[-1] - times[0])) if len(times) > 1 else DEFAULT_FPS
+
+    def frames(self, indices: Sequence[int] | npt.NDArray[np.integer] | range) -> Frame:
+        """Decode frames, in any order and with repeats.
+
+        Args:
+            indices: 0 <= index < len(video).
+
+        Returns:
+            uint8 RGB (t, H, W, 3), one a given index.
+
+        Raises:
+            VideoError: an index is out of range, or a frame can't be decoded.
+        """
+        wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
+        if wanted.size == 0:
+            return np.empty((0, *self.size, 3), np.uint8)
+        outside = wanted[(wanted < 0) | (wanted >= len(self))]
+        if outside.size:
+            raise VideoError(
+                f"Frame {outside[0]} is outside {self.source}, which has {len(self)} frames.",
+                f"Use 0 to {len(self) - 1}.",
+            )
+        unique, places = np.unique(wanted, return_inverse=True)
+        decoded = self._reader.frames([int(index) + self._start for index in unique])
+        # The usual case, increasing indices without repeats, needs no second copy.
+        return decoded if np.array_equal(unique, wanted) else decoded[places.reshape(-1)]
+
+    def stream(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, Frame]]:
+        """Decode frames [start, stop) one after another, in memory that does not grow.
+
+        Yields:
+            (index, uint8 RGB (H, W, 3)).
+
+        Raises:
+            VideoError: the range leaves the video, or a frame can't be decoded.
+        """
+        first, last = self._range(start, len(self) if stop is None else stop)
+        for offset, frame in enumerate(self._reader.stream(self._start + first, self._start + last)):
+            yield first + offset, frame
+
+    def clip(self, start: int, stop: int) -> Video:
+        """The frames [start, stop) as a video of their own; decodes nothing.
+
+        Raises:
+            VideoError: the range is empty or leaves the video.
+        """
+        first, last = self._range(start, stop)
+        if first == last:
+            raise VideoError(f"A clip [{start}:{stop}] of {self.source} has no frames.", "Use start < stop.")
+        return Video(
+            self._reader,
+            name=f"{self.name}[{first}:{last}]",
+            source=self.source,
+            start=self._start + first,
+            stop=self._start + last,
+        )
+
+    def _range(self, start: int, stop: int) -> tuple[int, int]:
+        if not 0 <= start <= stop <= len(self):
+            raise VideoError(
+                f"Frames [{start}:{stop}] leave {self.source}, which has {len(self)}.",
+                f"Use 0 <= start <= stop <= {len(self)}.",
+            )
+        return start, stop
+
+
+def sample_indices(total: int, count: int) -> list[int]:
+    """Indices of ``count`` frames spread evenly over ``total``, first and last included.
+
+    A video of fewer frames gives all of them, the last repeated to fill.
+
+    Raises:
+        VideoError: ``total`` or ``count`` is below 1.
+    """
+    if total < 1 or count < 1:
+        raise VideoError(f"Can't sample {count} of {total} frames.", "Both must be at least 1.")
+    if total < count:
+        return [*range(total), *[total - 1] * (count - total)]
+    return [int(index) for index in np.linspace(0, total - 1, count)]

@@ -1,0 +1,121 @@
+"""Frames from image files and from arrays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from grounding_core.errors import VideoError
+from grounding_core.video.readers import IMAGE_SUFFIXES, Frame, check_size, even_timestamps
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Image files of a folder, numbers in their names sorted by value (2.jpg before 10.jpg).
+
+    Raises:
+        VideoError: there is none, or two share a stem (frames mixed with masks).
+    """
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    ]
+    if not found:
+        problem = "is empty" if not any(folder.iterdir()) else "holds no images"
+        raise VideoError(
+            f"Folder {folder} {problem}.", "Point at a folder of JPEG or PNG frames, or at a video file."
+        )
+    found.sort(key=_natural)
+    stems: dict[str, Path] = {}
+    for path in found:
+        other = stems.setdefault(path.stem, path)
+        if other is not path:
+            raise VideoError(
+                f"Folder {folder} holds both {other.name} and {path.name}.",
+                "Keep one kind of image in it, or pass the list of frames.",
+            )
+    return found
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    parts = re.findall(r"\d+|\D+", path.name)
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+class ImageReader:
+    """Image files as frames, EXIF orientation applied. Reads one header at once, pixels on demand."""
+
+    def __init__(self, paths: Sequence[Path], fps: float | None, label: str) -> None:
+        if not paths:
+            raise VideoError(f"{label} has no frames.", "Pass at least one image.")
+        self._paths = tuple(paths)
+        self.timestamps = even_timestamps(len(self._paths), fps)
+        self.size = _load(self._paths[0], pixels=False)[0]
+
+    def frames(self, indices: Sequence[int]) -> Frame:
+        out = np.empty((len(indices), *self.size, 3), np.uint8)
+        for row, index in enumerate(indices):
+            out[row] = self._frame(index)
+        return out
+
+    def stream(self, start: int, stop: int) -> Iterator[Frame]:
+        for index in range(start, stop):
+            yield self._frame(index)
+
+    def _frame(self, index: int) -> Frame:
+        path = self._paths[index]
+        size, frame = _load(path, pixels=True)
+        if size != self.size or frame is None:
+            raise VideoError(
+                f"Frame {path} is {size[1]}x{size[0]}, but {self._paths[0].name} is "
+                f"{self.size[1]}x{self.size[0]}.",
+                "All frames of a video must have one size.",
+            )
+        return frame
+
+
+def _load(path: Path, *, pixels: bool) -> tuple[tuple[int, int], Frame | None]:
+    """Size (H, W) and, if asked for, pixels of an image, both after its EXIF orientation."""
+    from PIL import ExifTags, Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            check_size((image.height, image.width), f"Image {path}")
+            if not pixels:
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+                return ((image.width, image.height) if turned else (image.height, image.width)), None
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+            return (upright.height, upright.width), np.asarray(upright, dtype=np.uint8)
+    except FileNotFoundError as error:
+        raise VideoError(f"Image {path} does not exist.", "Check the path.") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        text = " ".join(str(error).split())
+        raise VideoError(f"Image {path} can't be read: {text}.", "Replace or remove it.") from error
+
+
+class ArrayReader:
+    """Frames that are in memory already; keeps a view, not a copy."""
+
+    def __init__(self, array: Frame, fps: float | None) -> None:
+        frames = array[None] if array.ndim == 3 else array
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+            raise VideoError(
+                f"An array of shape {array.shape} and type {array.dtype} is not a video.",
+                "Pass uint8 RGB of shape (t, H, W, 3) or (H, W, 3).",
+            )
+        if len(frames) == 0:
+            raise VideoError("The array has no frames.", "Pass at least one frame.")
+        self.size = (int(frames.shape[1]), int(frames.shape[2]))
+        check_size(self.size, "The array")
+        self._frames = frames
+        self.timestamps = even_timestamps(len(frames), fps)
+
+    def frames(self, indices: Sequence[int]) -> Frame:
+        return self._frames[list(indices)]
+
+    def stream(self, start: int, stop: int) -> Iterator[Frame]:
+        for index in range(start, stop):
+            yield self._frames[index].copy()

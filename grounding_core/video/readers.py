@@ -1,0 +1,82 @@
+"""What every source of frames offers, and the choice of a reader for a source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from grounding_core.errors import VideoError
+
+Frame = npt.NDArray[np.uint8]
+
+MAX_PIXELS = 1 << 26
+"""Most pixels a frame may have: twice an 8K frame. More is a damaged header, not a video."""
+
+DEFAULT_FPS = 25.0
+"""Frame rate of sources that carry no clock: frame folders, images, arrays."""
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+
+
+class Reader(Protocol):
+    """Frames of one source. Keeps no file open between calls, so that it can be copied to other processes.
+
+    Attributes:
+        size: (H, W) of every frame, rotation applied.
+        timestamps: float64 (t,), seconds from the first frame, increasing.
+    """
+
+    size: tuple[int, int]
+    timestamps: npt.NDArray[np.float64]
+
+    def frames(self, indices: Sequence[int]) -> Frame:
+        """uint8 (t, H, W, 3) of increasing indices, all within range."""
+
+    def stream(self, start: int, stop: int) -> Iterator[Frame]:
+        """uint8 (H, W, 3) of frames start to stop, one at a time."""
+
+
+def check_size(size: tuple[int, int], label: str) -> None:
+    """Refuse frames without pixels, or with more than any real video has.
+
+    Raises:
+        VideoError: the size is out of bounds.
+    """
+    height, width = size
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise VideoError(
+            f"{label} has frames of {width}x{height} pixels, outside 1 to {MAX_PIXELS} in all.",
+            "Check the file, or scale it down first.",
+        )
+
+
+def even_timestamps(count: int, fps: float | None) -> npt.NDArray[np.float64]:
+    """Timestamps (t,) of ``count`` frames at a steady rate."""
+    return np.arange(count, dtype=np.float64) / (DEFAULT_FPS if fps is None else fps)
+
+
+def open_path(path: Path, fps: float | None) -> Reader:
+    """The reader of a file or a folder of images.
+
+    Raises:
+        VideoError: it is missing, empty, or no reader can read it.
+    """
+    from grounding_core.video.containers import open_container
+    from grounding_core.video.images import ImageReader, images_in
+
+    if path.is_dir():
+        return ImageReader(images_in(path), fps, str(path))
+    if not path.is_file():
+        raise VideoError(f"Video {path} does not exist.", "Check the path.")
+    if not os.access(path, os.R_OK):
+        raise VideoError(f"Video {path} can't be read.", "Check its permissions.")
+    if path.stat().st_size == 0:
+        raise VideoError(f"Video {path} is empty (0 bytes).", "Copy or download it again.")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return ImageReader([path], fps, str(path))
+    return open_container(path)
