@@ -11,10 +11,11 @@ Names are imported on first use: importing this package loads neither torch nor 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grounding_core.compose import load
     from grounding_core.errors import GroundingError
     from grounding_core.masks import MaskTrack
     from grounding_core.types import GroundedText, Query, Span
@@ -25,7 +26,6 @@ __version__ = "0.1.0"
 __all__ = ["GroundedText", "GroundingError", "MaskTrack", "Query", "Span", "Video", "__version__", "load"]
 
 _HOMES = {
-    "load": "grounding_core.compose",
     "GroundingError": "grounding_core.errors",
     "MaskTrack": "grounding_core.masks",
     "GroundedText": "grounding_core.types",
@@ -33,6 +33,28 @@ _HOMES = {
     "Span": "grounding_core.types",
     "Video": "grounding_core.video",
 }
+
+
+def load(recipe: str | Path, *, overrides: Sequence[str] = ()) -> Any:
+    """The model of a recipe, ready to answer.
+
+    Args:
+        recipe: name of an installed recipe, or path of a YAML file.
+        overrides: ``part.option=value`` each, as for ``--set`` on the command line.
+
+    Returns:
+        A :class:`grounding_core.model.GroundingModel`, or the whole model that the recipe names
+        (a :class:`grounding_core.interfaces.grounder.Grounder`).
+
+    Raises:
+        PluginError: the recipe is not installed.
+        RecipeError: it does not fit together; holds all problems.
+        CheckpointError: its weights are missing or do not fit.
+    """
+    from grounding_core.compose import build
+    from grounding_core.config import Recipe
+
+    return build(Recipe.load(recipe, overrides))
 
 
 def __getattr__(name: str) -> Any:

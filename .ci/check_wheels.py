@@ -1,0 +1,34 @@
+"""Check that wheels hold the files that are no Python code, and are not too large."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from pathlib import Path
+
+NEEDED = {
+    "grounding_core": ("grounding_core/py.typed", "benchmarks/run.py", "licenses/LICENSE"),
+    "grounding_videoglamm": (
+        "recipes/videoglamm.yaml",
+        "recipes/videoglamm-tiny.yaml",
+        "model.safetensors",
+        "tokenizer.json",
+    ),
+    "grounding_sprites": ("grounding_sprites/plugin.py",),
+}
+LARGEST = 25 * 2**20
+
+problems = []
+for wheel in map(Path, sys.argv[1:]):
+    names = zipfile.ZipFile(wheel).namelist()
+    distribution = wheel.name.partition("-")[0]
+    problems += [
+        f"{wheel.name} lacks {end}"
+        for end in NEEDED.get(distribution, ())
+        if not any(name.endswith(end) for name in names)
+    ]
+    if wheel.stat().st_size > LARGEST:
+        problems.append(f"{wheel.name} has {wheel.stat().st_size} bytes, more than {LARGEST}")
+    print(f"{wheel.name}: {len(names)} files, {wheel.stat().st_size / 2**20:.1f} MiB")
+if problems:
+    sys.exit("\n".join(problems))

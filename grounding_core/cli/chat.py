@@ -1,0 +1,74 @@
+"""``grounding chat``: many questions about one video, which is encoded once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grounding_core.cli.options import DEFAULT_RECIPE, RecipeOption, SetOption, VideoArgument, query_of
+
+HELP = "Ask about the video, one question a line. /describe describes it, /quit (or Ctrl-D) ends."
+
+
+def chat(
+    video: VideoArgument,
+    recipe: RecipeOption = DEFAULT_RECIPE,
+    overrides: SetOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write each answer's pictures to a numbered folder in here.")
+    ] = None,
+) -> None:
+    """Ask many questions about one video, with the conversation so far in mind."""
+    from rich.console import Console
+
+    from grounding_core import load
+    from grounding_core.cli.show import coloured
+    from grounding_core.errors import GroundingError, QueryError
+    from grounding_core.model import GroundingModel
+    from grounding_core.render import save_answer
+    from grounding_core.video import Video
+
+    opened = Video.open(video)
+    status = Console(stderr=True)
+    with status.status(f"Loading {recipe}"):
+        model = load(recipe, overrides=overrides or ())
+    with status.status(f"Watching {opened.name}"):
+        context = model.encode(opened)
+    console = Console(highlight=False)
+    status.print(HELP)
+    history: list[tuple[str, str]] = []
+    number = 0
+    while (line := _next_line()) is not None:
+        if line == "/quit":
+            break
+        if not line:
+            continue
+        try:
+            if line.startswith("/") and line != "/describe":
+                raise QueryError(f"There is no command {line.split()[0]}.", HELP)
+            query = query_of(None if line == "/describe" else line)
+            # Only a composed model knows how earlier turns are worded; others answer each question alone.
+            if isinstance(model, GroundingModel):
+                (answer,) = model.ground(context, [query], history=history)
+                asked = model.prompts.question(query.kind, query.text)
+                history.append((asked, str(answer.meta["markup"])))
+            else:
+                (answer,) = model.ground(context, [query])
+            console.print(coloured(answer))
+            number += 1
+            if out is not None:
+                save_answer(opened, answer, out / f"{number:03d}")
+        except GroundingError as error:
+            status.print(" ".join(str(error).split()), style="red", markup=False, soft_wrap=True)
+
+
+def _next_line() -> str | None:
+    """The next question, None at the end of the input; prompts only where a person types."""
+    try:
+        line = input("> ") if sys.stdin.isatty() else sys.stdin.readline()
+    except EOFError:
+        return None
+    return line.strip() if line or sys.stdin.isatty() else None

@@ -1,0 +1,50 @@
+"""``grounding check``: does a recipe fit together? Loads no weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from grounding_core.cli.options import RecipeArgument, SetOption
+
+if TYPE_CHECKING:
+    from grounding_core.compose import Plan
+
+
+def check(recipe: RecipeArgument, overrides: SetOption = None) -> None:
+    """Resolve a recipe's parts, check that they fit together, and print the plan."""
+    from grounding_core.compose import plan
+    from grounding_core.config import Recipe
+    from grounding_core.errors import GroundingError, RecipeError
+
+    try:
+        planned = plan(Recipe.load(recipe, overrides or ()))
+    except RecipeError as error:
+        for path, message in error.problems:
+            print(f"{path or recipe}: {message}")
+        many = f"{len(error.problems)} problems" if len(error.problems) > 1 else "1 problem"
+        raise GroundingError(f"Recipe {recipe} has {many}.", "Each is listed with its path.") from error
+    _print_plan(planned)
+
+
+def _facts(spec: Any) -> str:
+    if spec is None:
+        return ""
+    values = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+
+
+def _print_plan(planned: Plan) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("part", "component", "facts", title=f"Recipe {planned.recipe.name}", title_justify="left")
+    for role, part in planned.parts.items():
+        table.add_row(role, part.name, part.facts or _facts(planned.specs.get(role)))
+    console = Console()
+    console.print(table)
+    if planned.visual_tokens:
+        counts = " + ".join(f"{count} {branch}" for branch, count in planned.visual_tokens.items())
+        total = sum(planned.visual_tokens.values())
+        console.print(f"{total} visual tokens ({counts}) of a context of {planned.context}")
+    console.print(f"fingerprint {planned.recipe.fingerprint()}", highlight=False)

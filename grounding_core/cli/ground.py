@@ -1,0 +1,60 @@
+"""``grounding ground``: one question about one video."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grounding_core.cli.options import (
+    DEFAULT_RECIPE,
+    KindOption,
+    RecipeOption,
+    SetOption,
+    VideoArgument,
+    query_of,
+)
+
+
+def ground(
+    video: VideoArgument,
+    question: Annotated[str | None, typer.Argument(help="What to find; left out: describe the video.")] = None,
+    recipe: RecipeOption = DEFAULT_RECIPE,
+    overrides: SetOption = None,
+    kind: KindOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures; default: runs/ground/<video>.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+) -> None:
+    """Answer a question about a video, and write overlay, masks and contact sheet."""
+    from rich.console import Console
+
+    from grounding_core import load
+    from grounding_core.cli.show import coloured, visibility
+    from grounding_core.render import save_answer
+    from grounding_core.serial import to_json
+    from grounding_core.video import Video
+
+    # What is cheap to find wrong is looked at before a model is loaded.
+    query = query_of(question, kind)
+    opened = Video.open(video)
+    status = Console(stderr=True)
+    with status.status(f"Loading {recipe}"):
+        model = load(recipe, overrides=overrides or ())
+    with status.status(f"Watching {opened.name}"):
+        (answer,) = model.ground(model.encode(opened), [query])
+    folder = out or Path("runs/ground") / opened.name
+    with status.status(f"Writing {folder}"):
+        files = save_answer(opened, answer, folder)
+    if as_json:
+        print(json.dumps({**to_json(answer), "files": {name: str(path) for name, path in files.items()}}))
+        return
+    console = Console(highlight=False)
+    console.print(coloured(answer))
+    for line in visibility(answer):
+        console.print(line, markup=False, style="dim")
+    for path in files.values():
+        console.print(str(path), markup=False, soft_wrap=True)

@@ -1,0 +1,45 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from grounding_core.types import Query
+
+DEFAULT_RECIPE = "videoglamm-tiny"
+
+VideoArgument = Annotated[
+    Path, typer.Argument(metavar="VIDEO", help="A video, a folder of frames, or an image.", show_default=False)
+]
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="Name of an installed recipe, or a YAML file.", show_default=False)
+]
+RecipeOption = Annotated[str, typer.Option("--recipe", help="Name of an installed recipe, or a YAML file.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a recipe value; repeatable.")
+]
+KindOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What the text is: refer (an expression), ask (a question), locate (a statement), "
+        "describe. Left out: ask if it ends with '?', refer otherwise, describe without text."
+    ),
+]
+
+
+def query_of(text: str | None, kind: str | None = None) -> Query:
+    """The query a user means by a text and a kind, either of which may be left out.
+
+    Raises:
+        QueryError: the text is empty, or the kind unknown.
+    """
+    from grounding_core.types import Query
+
+    if text is None:
+        return Query("", kind or "describe")  # type: ignore[arg-type]  # Query checks it
+    guess = "ask" if text.rstrip().endswith("?") else "refer"
+    return Query(text, kind or guess)  # type: ignore[arg-type]
