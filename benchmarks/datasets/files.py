@@ -1,0 +1,77 @@
+"""Reading annotation files: what is wrong is named, with where to get the right one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from grounding_core.errors import DataError
+from grounding_core.masks import MaskTrack, counts_of
+from grounding_core.video import Video
+
+
+def read_json(path: Path, source: str) -> Any:
+    """Content of a JSON file.
+
+    Args:
+        path: the file.
+        source: where the data set comes from, for the message.
+
+    Raises:
+        DataError: the file is missing or not JSON.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is missing.", f"Get it from {source}, or point --data-root at the folder above it.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not valid JSON: {error}.", f"Get it again from {source}.") from error
+
+
+@contextmanager
+def reading(path: Path, entry: str) -> Iterator[None]:
+    """Turn a missing or odd field of an entry into a DataError that names file and entry."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        fault = f"lacks {error}" if isinstance(error, KeyError) else f"is malformed: {error}"
+        raise DataError(f"{path}: {entry} {fault}.", "Compare it with the data set's own format.") from error
+
+
+def open_frames(movie: Path, images: Sequence[Path]) -> Video:
+    """The video file if it is there (one file to open), else the images beside it.
+
+    Raises:
+        DataError: neither is there.
+    """
+    if movie.is_file():
+        return Video.open(movie)
+    missing = next((path for path in images if not path.is_file()), None)
+    if missing is not None or not images:
+        raise DataError(
+            f"Frames are missing: neither {movie.name} nor {missing or images} is there.",
+            f"Put the data set's frames below {movie.parent}.",
+        )
+    return Video.open(list(images))
+
+
+def track(id: int, rles: Sequence[Mapping[str, Any] | None], size: tuple[int, int] | None = None) -> MaskTrack:
+    """A track of COCO RLE objects, None where the object is not visible.
+
+    Raises:
+        ValueError: no entry tells the size, and none is given.
+    """
+    sizes = {(int(rle["size"][0]), int(rle["size"][1])) for rle in rles if rle is not None}
+    if size is not None:
+        sizes.add(size)
+    if len(sizes) != 1:
+        raise ValueError(f"masks of track {id} have sizes {sorted(sizes)}")
+    return MaskTrack(id, sizes.pop(), tuple(counts_of(rle) for rle in rles))
+
+
+def tags_of(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The optional field ``tags``."""
+    return {str(key): str(value) for key, value in entry.get("tags", {}).items()}
