@@ -1,0 +1,141 @@
+"""Predictions on disk: append-only JSON lines, each written through to the disk before the next sample."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from grounding_core.errors import DataError
+from grounding_core.serial import from_json, to_json
+from grounding_core.types import GroundedText
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What became of one sample: an answer, or an error and its traceback."""
+
+    id: str
+    answer: GroundedText | None
+    seconds: float
+    error: str = ""
+    traceback: str = ""
+
+
+def key_of(fingerprint: Mapping[str, str]) -> str:
+    """A short hash of a fingerprint, for file names."""
+    return hashlib.sha256(json.dumps(dict(fingerprint), sort_keys=True).encode()).hexdigest()[:12]
+
+
+class PredictionStore:
+    """The predictions of one model on one task, data set and split.
+
+    The file's first line is the fingerprint and the file's name holds its hash, so predictions made in
+    another way never mix. A last line torn by a kill is cut off when the file is opened to append; of several
+    lines of one sample the last counts.
+
+    Args:
+        folder: folder of all stores of a run.
+        label: readable part of the file's name.
+        fingerprint: everything that shapes the predictions.
+    """
+
+    def __init__(self, folder: Path, label: str, fingerprint: Mapping[str, str]) -> None:
+        self.path = folder / f"{label}-{key_of(fingerprint)}.jsonl"
+        self.fingerprint = dict(fingerprint)
+        self._handle: IO[bytes] | None = None
+
+    def __enter__(self) -> PredictionStore:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._handle = self.path.open("ab+")
+        whole = _whole_lines(self._handle)
+        self._handle.truncate(whole)
+        if whole == 0:
+            self._write({"format": FORMAT, "fingerprint": self.fingerprint})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+    def append(self, prediction: Prediction, facts: Mapping[str, str]) -> None:
+        """Write one line and wait until the disk has it.
+
+        Args:
+            prediction: what to keep.
+            facts: further strings for readers of the file, e.g. task and data set.
+        """
+        line: dict[str, Any] = {"id": prediction.id, **facts, "seconds": round(prediction.seconds, 4)}
+        if prediction.answer is not None:
+            line |= to_json(prediction.answer)
+        line["error"] = prediction.error or None
+        if prediction.traceback:
+            line["traceback"] = prediction.traceback
+        self._write(line)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        if self._handle is None:
+            raise RuntimeError("the store is not open for writing")
+        self._handle.write(json.dumps(line, ensure_ascii=False, default=str).encode() + b"\n")
+        self._handle.flush()
+        os.fsync(self._handle.fileno())
+
+    def done(self) -> set[str]:
+        """Ids of the samples that were answered."""
+        state = {line["id"]: not line["error"] for line in self._lines()}
+        return {id for id, answered in state.items() if answered}
+
+    def predictions(self) -> dict[str, Prediction]:
+        """The last prediction of each sample."""
+        return {line["id"]: _prediction(line) for line in self._lines()}
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        if not self.path.is_file():
+            return
+        with self.path.open("rb") as handle:
+            for number, raw in enumerate(handle, 1):
+                if not raw.endswith(b"\n"):
+                    return  # torn by a kill, or being written
+                try:
+                    line = json.loads(raw)
+                except ValueError as error:
+                    raise DataError(
+                        f"{self.path} line {number} is damaged: {error}.",
+                        "Delete the line; its sample is predicted again.",
+                    ) from error
+                if number == 1:
+                    self._check(line)
+                else:
+                    yield line
+
+    def _check(self, header: Mapping[str, Any]) -> None:
+        if header.get("format") != FORMAT or header.get("fingerprint") != self.fingerprint:
+            raise DataError(f"{self.path} holds predictions of another run.", "Move the file away.")
+
+
+def _prediction(line: Mapping[str, Any]) -> Prediction:
+    answer = None if line["error"] else from_json(line)
+    return Prediction(line["id"], answer, float(line["seconds"]), line["error"] or "", line.get("traceback", ""))
+
+
+def _whole_lines(handle: IO[bytes]) -> int:
+    """Length of the file up to and with its last line break."""
+    end = handle.seek(0, os.SEEK_END)
+    while end:
+        start = max(end - (1 << 20), 0)
+        handle.seek(start)
+        place = handle.read(end - start).rfind(b"\n")
+        if place >= 0:
+            return start + place + 1
+        end = start
+    return 0
