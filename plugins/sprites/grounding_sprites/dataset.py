@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from grounding_core.errors import DataError
 from grounding_core.interfaces.dataset import GeneratedDataset, Progress, Reading, TaskName
+
 from grounding_sprites.layouts import Writer, pieces
 from grounding_sprites.story import SPLIT_SEEDS, tell
+
+_ABANDONED_SECONDS = 300.0
 
 
 class Sprites(GeneratedDataset):
@@ -29,8 +33,8 @@ class Sprites(GeneratedDataset):
     splits: ClassVar[Mapping[str, int]] = {"train": 3000, "val": 60, "test": 60}
     default_split: ClassVar[str] = "test"
     licence: ClassVar[str] = (
-        "CC BY-SA 4.0 (https://creativecommons.org/licenses/by-sa/4.0/). Sprites: OpenMoji, the open-source emoji "
-        "and icon project (https://openmoji.org), recoloured. Generated on this machine by grounding-sprites."
+        "CC BY-SA 4.0 (https://creativecommons.org/licenses/by-sa/4.0/). Sprites: OpenMoji, the open-source "
+        "emoji and icon project (https://openmoji.org), recoloured. Made locally by grounding-sprites."
     )
     version: ClassVar[str] = "1"
 
@@ -85,7 +89,11 @@ def _complete(out: Path, split: str, settings: Mapping[str, object]) -> bool:
         raise DataError(f"{path} is not JSON: {error}.", "Delete it, or name another folder.") from error
     if found == settings:
         return True
-    told = [f"{key} {found.get(key)} instead of {settings[key]}" for key in settings if found.get(key) != settings[key]]
+    told = [
+        f"{key} {found.get(key)} instead of {want}"
+        for key, want in settings.items()
+        if found.get(key) != want
+    ]
     raise DataError(
         f"{out} already holds sprites/{split} made with {', '.join(told)}.",
         f"Name another folder, or delete {path.name} and the split's files in it.",
@@ -99,29 +107,45 @@ def _install(out: Path, split: str, settings: Mapping[str, object], progress: Pr
         taken = [piece for piece in pieces(split) if (out / piece).exists()]
         if taken:
             raise DataError(
-                f"{out / taken[0]} exists and was not made by sprites.", "Name another folder: nothing was changed."
+                f"{out / taken[0]} exists and was not made by sprites.",
+                "Name another folder; nothing was changed.",
             )
     out.mkdir(parents=True, exist_ok=True)
+    _clear_abandoned(out, split)
     partial = out / f".sprites-{split}.partial-{os.getpid()}"
+    partial.mkdir()
     try:
-        writer = Writer(partial, split)
-        count = int(str(settings["videos"]))
-        for index in range(count):
-            writer.add(tell(int(str(settings["seed"])), split, index))
-            if progress is not None:
-                progress(index + 1, count)
-        writer.finish()
+        _make(partial, split, settings, progress)
+        if _complete(out, split, settings):
+            return  # another process was faster
         # From here to the manifest pieces may be ours but incomplete: the marker tells a rerun so.
-        moving.write_text("A split is being moved into place; run the same command again.\n", encoding="utf-8")
+        moving.write_text("Pieces are being moved in; run the same command again.\n", encoding="utf-8")
         for piece in pieces(split):
             target = out / piece
             if target.is_dir():
                 shutil.rmtree(target)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(partial / piece, target)
-        temporary = partial / "manifest.json"
-        temporary.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, _manifest(out, split))
+        os.replace(partial / "manifest.json", _manifest(out, split))
         moving.unlink()
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _make(folder: Path, split: str, settings: Mapping[str, object], progress: Progress | None) -> None:
+    writer = Writer(folder, split)
+    seed, count = int(str(settings["seed"])), int(str(settings["videos"]))
+    for index in range(count):
+        writer.add(tell(seed, split, index))
+        os.utime(folder)
+        if progress is not None:
+            progress(index + 1, count)
+    writer.finish()
+    (folder / "manifest.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
+def _clear_abandoned(out: Path, split: str) -> None:
+    """Remove what a killed run left; a running one touches its folder at every video."""
+    for folder in out.glob(f".sprites-{split}.partial-*"):
+        if time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)

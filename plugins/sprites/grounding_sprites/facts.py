@@ -65,17 +65,15 @@ class Facts:
         return np.asarray((common / np.maximum(smaller, 1)).transpose(1, 2, 0))
 
     def usable(self) -> bool:
-        """Whether every thing is seen well: no slivers, never hidden for long, mostly in view at some time."""
+        """Whether every thing is seen well: no slivers, never hidden for long, clear at both ends."""
         whole = np.maximum(self.rendered.whole.sum(axis=(2, 3)), 1)
         share = self.areas / whole
         present = np.array([[pose is not None for pose in thing.poses] for thing in self.things])
         sliver = present & (self.areas > 0) & (self.areas < MIN_VISIBLE)
         dim = (present & (share < 0.35)).sum(axis=1)
         clear = (present & (share > 0.9)).sum(axis=1)
-        return bool(not sliver.any() and (dim <= 4).all() and (clear >= 4).all() and self._ends_clear(share, present))
-
-    def _ends_clear(self, share: npt.NDArray[np.float64], present: npt.NDArray[np.bool_]) -> bool:
-        return bool((share[present[:, 0], 0] > 0.75).all() and (share[present[:, -1], -1] > 0.6).all())
+        ends = (share[present[:, 0], 0] > 0.75).all() and (share[present[:, -1], -1] > 0.6).all()
+        return bool(not sliver.any() and (dim <= 4).all() and (clear >= 4).all() and ends)
 
     def interval(self, thing: Thing) -> tuple[int, int] | None:
         """Frames [start, end) in which a thing is visible, None if it is hidden in between."""
@@ -149,7 +147,8 @@ class Facts:
             if share.max() < 0.02:
                 return False
             moving = any(self.moves(direction)(thing) for direction in DIRECTIONS)
-            if not moving or self.stays(other) is not True or share.max() < 0.3 or max(share[0], share[-1]) > 0.02:
+            apart = max(share[0], share[-1]) <= 0.02
+            if not (moving and self.stays(other) and apart and share.max() >= 0.3):
                 return None
             return (thing.z < other.z) == behind
 

@@ -1,4 +1,4 @@
-"""Expressions, questions, statements and captions: said only where the facts leave no doubt."""
+"""Expressions, questions and statements: said only where the facts leave no doubt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grounding_sprites.scene import DIRECTIONS, SIDES, Thing
 
 PLACES = {"left": "on the left", "right": "on the right", "up": "at the top", "down": "at the bottom"}
 BESIDE = {"left": "left of", "right": "right of", "up": "above", "down": "below"}
-FROM = {"left": "from the left", "right": "from the right", "top": "from the top", "bottom": "from the bottom"}
+FROM = {side: f"from the {side}" for side in SIDES}
 TOWARDS = {"left": "to the left", "right": "to the right", "top": "at the top", "bottom": "at the bottom"}
 NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
@@ -46,7 +46,7 @@ class Expression:
     Attributes:
         text: a noun phrase (``refer``), a question (``ask``) or a statement (``locate``).
         form: the query kind.
-        kind: what the reader must look at (see ``KINDS``).
+        kind: what the reader must look at (see ``KIND_WEIGHTS``).
         referents: ids of the things, sorted.
         needed: whether leaving out a part would make it ambiguous.
     """
@@ -115,9 +115,10 @@ def order_clauses(facts: Facts) -> list[Clause]:
 
 def place_clauses(facts: Facts, among: Test | None) -> list[Clause]:
     """Where things are at the start, compared with their own kind."""
-    return [
-        Clause("place", where, f"is {where}", "", (facts.extreme_place(way, among),)) for way, where in PLACES.items()
-    ]
+    clauses = []
+    for way, where in PLACES.items():
+        clauses.append(Clause("place", where, f"is {where}", "", (facts.extreme_place(way, among),)))
+    return clauses
 
 
 def relation_clauses(facts: Facts) -> list[Clause]:
@@ -180,7 +181,8 @@ def _plain(facts: Facts) -> Iterator[Expression]:
             if kind_tag == "colour":
                 yield Expression(f"which object is {thing.colour}?", "ask", kind_tag, referents)
             if kind_tag == "colour_category":
-                yield Expression(f"which {thing.category} is {thing.colour}?", "ask", kind_tag, referents, needed)
+                question = f"which {thing.category} is {thing.colour}?"
+                yield Expression(question, "ask", kind_tag, referents, needed)
             for clause in motion_clauses(facts):
                 if named(facts, [*tests, *clause.tests]) == referents and thing.id not in clause.apart:
                     yield Expression(f"the {words} {clause.verb}", "locate", kind_tag, referents, needed)
@@ -259,56 +261,3 @@ def choose(rng: np.random.Generator, candidates: Sequence[Expression], count: in
         for i in pick.referents:
             uses[i] = uses.get(i, 0) + 1
     return chosen
-
-
-@dataclass(frozen=True)
-class Caption:
-    """A dense caption. ``phrases``: for each thing named, its id and the positions of its words (split on blanks)."""
-
-    text: str
-    phrases: tuple[tuple[int, tuple[int, ...]], ...]
-
-
-_JOINTS: dict[int, list[tuple[str, str]]] = {
-    3: [("", "while"), (",", "and"), (".", "")],
-    4: [("", "while"), (".", ""), (",", "and"), (".", "")],
-    5: [("", "while"), (",", "and"), (".", ""), ("", "while"), (".", "")],
-}
-"""Number of things -> punctuation and word after each."""
-
-
-def caption(facts: Facts) -> Caption:
-    """Every thing with its motion, in the order in which they appear."""
-    order = sorted(facts.things, key=lambda thing: (next(i for i, p in enumerate(thing.poses) if p), thing.id))
-    words: list[str] = []
-    phrases = []
-    names: set[str] = set()
-    starts = True
-    for thing, (mark, joint) in zip(order, _JOINTS[len(order)], strict=True):
-        described = " ".join([*_size_word(thing), thing.name])
-        article = "another" if described in names else ("an" if described[0] in "aeiou" else "a")
-        names.add(described)
-        words.append(article.capitalize() if starts else article)
-        phrases.append((thing.id, tuple(range(len(words), len(words) + len(described.split())))))
-        words += [*described.split(), *_deed(thing).split()]
-        words[-1] += mark
-        words += [joint] if joint else []
-        starts = mark == "."
-    return Caption(" ".join(words), tuple(phrases))
-
-
-def _size_word(thing: Thing) -> list[str]:
-    sizes = [pose.size for pose in thing.poses if pose is not None]
-    if min(sizes) >= 42.5:
-        return ["large"]
-    return ["small"] if max(sizes) <= 31.5 else []
-
-
-def _deed(thing: Thing) -> str:
-    if thing.motion in DIRECTIONS:
-        return f"moves {thing.motion}"
-    if thing.motion == "enter":
-        return f"enters {FROM[thing.side]}"
-    if thing.motion == "leave":
-        return f"leaves {TOWARDS[thing.side]}"
-    return {"grow": "grows", "shrink": "shrinks", "turn": "turns", "stay": "stays still"}[thing.motion]

@@ -16,6 +16,6 @@ def grounding_entries() -> Sequence[Entry]:
             "sprites",
             "grounding_sprites.dataset:Sprites",
             hint="pip install grounding-sprites",
-            summary="Generated videos of moving named sprites (OpenMoji art, CC BY-SA 4.0) for all three tasks",
+            summary="generated videos of named sprites that move, for all three tasks (OpenMoji art)",
         )
     ]

@@ -59,7 +59,7 @@ class Thing:
 
     @property
     def name(self) -> str:
-        """ "red cat" """
+        """Colour and category: "red cat"."""
         return f"{self.colour} {self.category}"
 
     @cached_property
@@ -114,7 +114,9 @@ def sample_scene(rng: np.random.Generator, *, unseen: bool) -> Scene | None:
     for index, ((category, colour), motion) in enumerate(zip(looks, motions, strict=True)):
         through = things[0] if crossing and index == 1 else None
         for _ in range(150 if through else 40):
-            side = str(rng.choice(list(SIDES), p=[0.35, 0.35, 0.15, 0.15])) if motion in ("enter", "leave") else ""
+            side = ""
+            if motion in ("enter", "leave"):
+                side = str(rng.choice(list(SIDES), p=[0.35, 0.35, 0.15, 0.15]))
             flip = bool(rng.random() < 0.5)
             poses = _poses(rng, category, motion, side)
             if poses is None:

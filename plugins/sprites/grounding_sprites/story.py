@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-
 from grounding_core.errors import DataError
+
 from grounding_sprites.art import held_out
 from grounding_sprites.backgrounds import UNSEEN
+from grounding_sprites.captions import Caption, caption
 from grounding_sprites.facts import Facts
-from grounding_sprites.language import Caption, Expression, caption, choose, expressions
+from grounding_sprites.language import Expression, choose, expressions
 from grounding_sprites.render import render
 from grounding_sprites.scene import sample_scene
 
