@@ -1,98 +1,134 @@
-"""Frames from video files, through decord or PyAV."""
+"""Frames from video files: what a container announces, and the decoders that fetch its frames."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from grounding_core.errors import VideoError
-from grounding_core.video.readers import DEFAULT_FPS, Frame, Reader, check_size
-
-_REMEDY = "Check that it is a complete video file; re-encoding with ffmpeg may repair it."
+from grounding_core.video.readers import Frame
 
 
-def open_container(path: Path) -> Reader:
-    """The reader of a video file.
+class DecodeError(Exception):
+    """One decoder could not do it; another may. Never leaves this package."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """What is known of a file's frames without decoding them, in the order in which they are shown.
+
+    Attributes:
+        pts: int64 (t,), time of each frame in the stream's own units, strictly increasing; the
+            frame's number where the stream has no times.
+        keys: int64 (k,), the ``pts`` at which decoding can start.
+        timestamps: float64 (t,), seconds from the first frame.
+        size: (H, W) as shown, rotation applied.
+        rotated: whether the file asks to be turned for display.
+        timed: whether decoded frames carry these ``pts``; otherwise they are counted.
+        seekable: whether the file says where each frame starts.
+    """
+
+    pts: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.int64]
+    timestamps: npt.NDArray[np.float64]
+    size: tuple[int, int]
+    rotated: bool = False
+    timed: bool = True
+    seekable: bool = True
+
+
+class Decoder(Protocol):
+    """Fetches the frames that an index lists; opens the file anew in each call.
+
+    Attributes:
+        name: for messages.
+    """
+
+    name: str
+
+    def decode(self, indices: Sequence[int] | range) -> Iterator[Frame]:
+        """uint8 (H, W, 3) of increasing indices; one after another, in bounded memory.
+
+        Raises:
+            DecodeError: a frame is missing or damaged.
+        """
+
+
+def open_container(path: Path) -> ContainerReader:
+    """The reader of a video file: decord where it agrees with the container, PyAV otherwise.
+
+    The frame index comes from PyAV, which knows edit lists, rotation and variable frame rates.
+    decord is asked first for the frames, but only where it sees the very same frames: it returns
+    wrong pictures for rotated files and for streams without an index, and no error.
 
     Raises:
-        VideoError: no reader can read it; names each attempt.
+        VideoError: neither can open it (names both attempts), it has no pictures, or it is cut short.
     """
-    return AvReader(path)
+    from grounding_core.video import with_av, with_decord
+
+    absolute = os.path.abspath(path)
+    failures: dict[str, str] = {}
+    index: Index | None = None
+    decoders: list[Decoder] = []
+    try:
+        index = with_av.read_index(absolute, str(path))
+        decoders.append(with_av.AvDecoder(absolute, index))
+    except DecodeError as error:
+        failures["PyAV"] = str(error)
+    try:
+        if index is None:
+            index = with_decord.read_index(absolute)
+        decoders.insert(0, with_decord.DecordDecoder(absolute, index))
+    except DecodeError as error:
+        failures["decord"] = str(error)
+    if index is None:
+        attempts = "; ".join(f"{name}: {failures[name]}" for name in ("decord", "PyAV"))
+        raise VideoError(
+            f"Video {path} can't be opened ({attempts}).",
+            "Check that it is a complete video file, or convert it to H.264 mp4 with ffmpeg.",
+        )
+    return ContainerReader(str(path), index, decoders)
 
 
-class AvReader:
-    """Reads through PyAV (FFmpeg). Opening demuxes the packets and decodes the first frame only."""
+class ContainerReader:
+    """Frames of a video file, from the first of its decoders that delivers them."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = os.path.abspath(path)
-        with self._open() as container:
-            stream = container.streams.video[0]
-            check_size((stream.codec_context.height, stream.codec_context.width), f"Video {path}")
-            packets = [
-                (packet.pts, packet.is_keyframe)
-                for packet in container.demux(stream)
-                if packet.size and not packet.is_discard
-            ]
-            rate = float(stream.average_rate or DEFAULT_FPS)
-            base = float(stream.time_base or 1 / rate)
-        pts = sorted(int(p) for p, _ in packets)
-        self._pts = np.asarray(pts, np.int64)
-        self._keys = np.asarray(sorted(int(p) for p, key in packets if key), np.int64)
-        self.timestamps = (self._pts - self._pts[0]) * base
-        first = next(self._decode(0, threads=False))[1]
-        self.size = (int(first.shape[0]), int(first.shape[1]))
+    def __init__(self, label: str, index: Index, decoders: Sequence[Decoder]) -> None:
+        self._label = label
+        self._decoders = tuple(decoders)
+        self.size = index.size
+        self.timestamps = index.timestamps
 
     def frames(self, indices: Sequence[int]) -> Frame:
         out = np.empty((len(indices), *self.size, 3), np.uint8)
-        wanted = {index: row for row, index in enumerate(indices)}
-        todo = list(indices)
-        while todo:
-            for index, frame in self._decode(todo[0], threads=False, only=wanted):
-                out[wanted[index]] = frame
-                todo.remove(index)
-                if not todo:
-                    break
+        for row, frame in enumerate(self._decode(indices)):
+            out[row] = frame
         return out
 
     def stream(self, start: int, stop: int) -> Iterator[Frame]:
-        if start == stop:
-            return
-        for index, frame in self._decode(start, threads=True):
-            yield frame
-            if index + 1 == stop:
+        return self._decode(range(start, stop))
+
+    def _decode(self, indices: Sequence[int] | range) -> Iterator[Frame]:
+        done = 0
+        failures: list[str] = []
+        for decoder in self._decoders:
+            try:
+                for frame in decoder.decode(indices[done:]):
+                    if frame.shape != (*self.size, 3):
+                        raise DecodeError(f"its size changes to {frame.shape[1]}x{frame.shape[0]}")
+                    yield frame
+                    done += 1
+            except DecodeError as error:
+                failures.append(f"{decoder.name}: {error}")
+            if done == len(indices):
                 return
-
-    def _open(self) -> Any:
-        import av
-
-        return av.open(self._path)
-
-    def _decode(
-        self, start: int, *, threads: bool, only: dict[int, int] | None = None
-    ) -> Iterator[tuple[int, Frame]]:
-        with self._open() as container:
-            stream = container.streams.video[0]
-            if threads:
-                stream.thread_type = "AUTO"
-            target = int(self._pts[start])
-            keys = self._keys[self._keys <= target]
-            if len(keys) and start:
-                container.seek(int(keys[-1]), stream=stream, backward=True)
-            for frame in container.decode(stream):
-                if frame.pts is None or frame.pts < target:
-                    continue
-                index = int(np.searchsorted(self._pts, frame.pts))
-                if only is not None and index not in only:
-                    continue
-                yield index, _upright(frame)
-
-
-def _upright(frame: Any) -> Frame:
-    pixels = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+        raise VideoError(
+            f"Frame {indices[done]} of {self._label} can't be decoded ({'; '.join(failures)}).",
+            "The file is damaged: copy or download it again, or repair it with ffmpeg.",
+        )

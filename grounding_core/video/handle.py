@@ -55,7 +55,9 @@ class Video:
             raise VideoError(f"A frame rate of {fps} is impossible.", "Use frames a second, above 0.")
         if isinstance(source, (str, Path)):
             path = Path(source)
-            return cls._whole(open_path(path, fps), path.resolve().stem if path.is_file() else path.name, str(path))
+            return cls._whole(
+                open_path(path, fps), path.stem if path.is_file() else path.resolve().name, str(path)
+            )
         from grounding_core.video.images import ArrayReader, ImageReader
 
         if isinstance(source, np.ndarray):
@@ -83,7 +85,7 @@ class Video:
     @property
     def timestamps(self) -> npt.NDArray[np.float64]:
         """float64 (t,): seconds from the first frame of the source; a clip keeps its source's times."""
-        return self._reader.timestamps[self._start : self._stop].copy()
+        return np.array(self._reader.timestamps[self._start : self._stop])
 
     @property
     def fps(self) -> float:

@@ -1,0 +1,199 @@
+"""The frame index of a file, and its frames, through PyAV (FFmpeg)."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from grounding_core.errors import VideoError
+from grounding_core.video.containers import DecodeError, Index
+from grounding_core.video.readers import DEFAULT_FPS, Frame, check_size
+
+# VP8 stores frames that are never shown as packets of their own, so packets can't be counted as frames.
+_PACKETS_ARE_NOT_FRAMES = frozenset({"vp8"})
+
+
+def read_index(path: str, label: str) -> Index:
+    """The frame index, from packet headers and one decoded frame.
+
+    Streams whose packets don't tell (missing or repeated times, hidden frames, a start that can't
+    be decoded) are decoded once from end to end instead, keeping times only.
+
+    Args:
+        path: absolute.
+        label: how messages name the file.
+
+    Raises:
+        DecodeError: PyAV can't open the file, or decode its first frame.
+        VideoError: it has no pictures, is cut short, or claims absurd dimensions.
+    """
+    with _opened(path) as (container, stream):
+        if stream is None:
+            kinds = "sound but no pictures" if container.streams.audio else "no pictures"
+            raise VideoError(f"Video {label} has {kinds}.", "Use a file with a video track.")
+        if stream.codec_context is None:
+            raise DecodeError("the codec of its pictures is unknown")
+        check_size((stream.codec_context.height, stream.codec_context.width), f"Video {label}")
+        seekable = len(stream.index_entries) > 0
+        packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
+        times = [(packet.pts, packet.is_keyframe) for packet in packets if packet.pts is not None]
+        rate = float(stream.average_rate or DEFAULT_FPS)
+        base = float(stream.time_base or 1 / rate)
+        last = max((p.pts + (p.duration or 0) for p in packets if p.pts is not None), default=0)
+        _refuse_truncated(container, stream, label, len(packets), last * base)
+        countable = len(times) == len(packets) and stream.codec_context.name not in _PACKETS_ARE_NOT_FRAMES
+    if not packets:
+        raise VideoError(f"Video {label} has no frames.", "Copy or download it again.")
+    pts = np.asarray(sorted(time for time, _ in times), np.int64)
+    keys = np.asarray(sorted(time for time, key in times if key), np.int64)
+    timed = True
+    if not (countable and len(keys) and keys[0] == pts[0] and (np.diff(pts) > 0).all()):
+        pts, timed = _scan(path)
+        keys = keys[np.isin(keys, pts)] if timed else pts[:1]
+    with _opened(path) as (container, stream):
+        stream.codec_context.thread_count = 1
+        first = next(container.decode(stream), None)
+        if first is None:
+            raise DecodeError("no frame can be decoded")
+        pixels = _upright(first)
+    return Index(
+        pts=pts,
+        keys=keys,
+        timestamps=(pts - pts[0]) * (base if timed else 1 / rate),
+        size=(int(pixels.shape[0]), int(pixels.shape[1])),
+        rotated=_turns(first) != 0,
+        timed=timed,
+        seekable=seekable,
+    )
+
+
+class AvDecoder:
+    """Decodes from the nearest key frame; a run of frames is decoded ahead by FFmpeg's threads."""
+
+    name = "PyAV"
+
+    def __init__(self, path: str, index: Index) -> None:
+        self._path = path
+        self._index = index
+
+    def decode(self, indices: Sequence[int] | range) -> Iterator[Frame]:
+        """See :class:`grounding_core.video.containers.Decoder`."""
+        if not len(indices):
+            return
+        for group in self._groups(indices):
+            # Frame threads read ahead, which only pays where the frames ahead are wanted.
+            frames = self._from_key(group[0], threads="AUTO" if isinstance(indices, range) else "SLICE")
+            for index in group:
+                for position, frame in frames:
+                    if position == index:
+                        yield _upright(frame)
+                        break
+                    if position > index:
+                        raise DecodeError(f"frame {index} is missing")
+                else:
+                    raise DecodeError(f"the frames end before {index}")
+
+    def _groups(self, indices: Sequence[int] | range) -> list[Sequence[int]]:
+        """Runs of indices that are best decoded in one go, without a seek in between."""
+        if isinstance(indices, range) or not self._index.timed:
+            return [indices]
+        keys = np.searchsorted(self._index.keys, self._index.pts[list(indices)], side="right")
+        cuts = np.flatnonzero(np.diff(keys) > 0) + 1
+        return [part.tolist() for part in np.split(np.asarray(indices), cuts)]
+
+    def _from_key(self, start: int, *, threads: str) -> Iterator[tuple[int, Any]]:
+        """(index, frame) from ``start`` or a little before."""
+        pts, keys = self._index.pts, self._index.keys
+        # A container may seek to a key frame after the one asked for, so go back until none is missed.
+        for key in keys[keys <= pts[start]][::-1] if self._index.timed else keys[:1]:
+            with _opened(self._path) as (container, stream):
+                stream.thread_type = threads
+                if key > keys[0]:
+                    container.seek(int(key), stream=stream, backward=True)
+                frames = container.decode(stream)
+                if not self._index.timed:
+                    yield from enumerate(frames)
+                    return
+                first = next(frames, None)
+                if first is None or first.pts is None or first.pts > pts[start]:
+                    continue
+                yield int(np.searchsorted(pts, first.pts)), first
+                for frame in frames:
+                    if frame.pts is not None:
+                        yield int(np.searchsorted(pts, frame.pts)), frame
+                return
+        raise DecodeError(f"no key frame leads to frame {start}")
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[Any, Any]]:
+    """(container, its video stream or None); any error of FFmpeg inside becomes a DecodeError."""
+    try:
+        import av
+    except ImportError as error:
+        raise DecodeError(f"not installed ({error})") from error
+    try:
+        # Tags in an old character set must not keep anyone from watching.
+        with av.open(path, metadata_errors="replace") as container:
+            # Cover art makes a sound file no video.
+            cover = av.stream.Disposition.attached_pic
+            streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+            yield container, streams[0] if streams else None
+    except av.FFmpegError as error:
+        raise DecodeError(" ".join((error.strerror or str(error)).split())) from error
+
+
+def _refuse_truncated(container: Any, stream: Any, label: str, found: int, end: float) -> None:
+    """Raise if the file holds less than its container announces: ``found`` packets up to second ``end``."""
+    remedy = "Copy or download it again; `ffmpeg -i IN -c copy OUT` keeps the part that is there."
+    size = os.path.getsize(container.name)
+    missing = sum(entry.pos + entry.size > size for entry in stream.index_entries)
+    if missing:
+        raise VideoError(f"Video {label} is cut short: {missing} of its frames lie beyond its end.", remedy)
+    # Matroska announces a duration, either for the track or for the file.
+    announced = _seconds(stream.metadata.get("DURATION", ""))
+    if announced is None and len(container.streams) == 1 and "matroska" in container.format.name:
+        announced = container.duration / 1e6 if container.duration else None
+    if announced is not None and found and announced - end > max(0.2, 3 * end / found):
+        raise VideoError(
+            f"Video {label} is cut short: it announces {announced:.1f} s and holds {end:.1f} s.", remedy
+        )
+
+
+def _seconds(clock: str) -> float | None:
+    """Seconds of ``HH:MM:SS.sss``; None if it is no clock time."""
+    parts = clock.split(":")
+    try:
+        hours, minutes, seconds = (float(part) for part in parts)
+    except ValueError:
+        return None
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _scan(path: str) -> tuple[npt.NDArray[np.int64], bool]:
+    """Times of all frames by decoding them, and whether they carry usable ones; else their numbers."""
+    with _opened(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        times = [frame.pts for frame in container.decode(stream)]
+    if not times:
+        raise DecodeError("no frame can be decoded")
+    known = [time for time in times if time is not None]
+    if len(known) == len(times) and all(a < b for a, b in itertools.pairwise(known)):
+        return np.asarray(known, np.int64), True
+    return np.arange(len(times), dtype=np.int64), False
+
+
+def _turns(frame: Any) -> int:
+    """Quarter turns, counter-clockwise, that the display matrix asks for."""
+    return int(round(frame.rotation / 90) % 4)
+
+
+def _upright(frame: Any) -> Frame:
+    pixels: Frame = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if (turns := _turns(frame)) else pixels
