@@ -10,10 +10,12 @@ REPOSITORY = Path(__file__).resolve().parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--slow``."""
     parser.addoption("--slow", action="store_true", help="run tests marked slow as well")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what is slow unless it is asked for."""
     if config.getoption("--slow"):
         return
     for item in items:

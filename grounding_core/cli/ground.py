@@ -20,12 +20,15 @@ from grounding_core.cli.options import (
 
 def ground(
     video: VideoArgument,
-    question: Annotated[str | None, typer.Argument(help="What to find; left out: describe the video.")] = None,
+    question: Annotated[
+        str | None, typer.Argument(help="What to find; left out: describe the video.")
+    ] = None,
     recipe: RecipeOption = DEFAULT_RECIPE,
     overrides: SetOption = None,
     kind: KindOption = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the pictures; default: runs/ground/<video>.", show_default=False)
+        Path | None,
+        typer.Option(help="Folder for the pictures; default: runs/ground/<video>.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
 ) -> None:

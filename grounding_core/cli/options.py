@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 DEFAULT_RECIPE = "videoglamm-tiny"
 
 VideoArgument = Annotated[
-    Path, typer.Argument(metavar="VIDEO", help="A video, a folder of frames, or an image.", show_default=False)
+    Path,
+    typer.Argument(metavar="VIDEO", help="A video, a folder of frames, or an image.", show_default=False),
 ]
 RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="Name of an installed recipe, or a YAML file.", show_default=False)
+    str,
+    typer.Argument(metavar="RECIPE", help="Name of an installed recipe, or a YAML file.", show_default=False),
 ]
 RecipeOption = Annotated[str, typer.Option("--recipe", help="Name of an installed recipe, or a YAML file.")]
 SetOption = Annotated[

@@ -36,7 +36,7 @@ def visibility(answer: GroundedText) -> list[str]:
     """One line a track: in how many frames it is seen, and where."""
     lines = []
     for track in answer.tracks:
-        seen = [index for index, counts in enumerate(track.frames) if counts is not None]
+        seen = track.visible()
         where = f", frames {seen[0]} to {seen[-1]}" if seen else ""
-        lines.append(f"[{track.id}] visible in {len(seen)} of {len(track.frames)} frames{where}")
+        lines.append(f"[{track.id}] visible in {len(seen)} of {len(track)} frames{where}")
     return lines

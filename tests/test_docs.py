@@ -1,0 +1,153 @@
+"""What README and docs show is run, or named here with the reason why not."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+
+NOT_RUN = {
+    "pip install": "changes the environment; .ci/run does it in a fresh one",
+    "git clone": "needs the network",
+    "python -m benchmarks.run": "takes minutes; tests/benchmarks run it on small sets",
+    "grounding train": "takes hours; tests/training run a few steps",
+    "grounding data prepare sprites --split train": "takes minutes; other splits are run",
+    "accelerate launch": "needs several processes",
+    "grounding ground clip.mp4": "needs a clip of the reader's own",
+}
+MODULE = {
+    "grounding": [sys.executable, "-c", "from grounding_core.cli import main; main()"],
+    "python": [sys.executable],
+}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> Iterator[str]:
+    for block in blocks(page, "bash"):
+        yield from (line for line in block.splitlines() if line.strip())
+
+
+def parts(line: str) -> list[str]:
+    return shlex.split(line, comments=True)
+
+
+def reason(line: str) -> str | None:
+    return next((why for start, why in NOT_RUN.items() if line.startswith(start)), None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_run(page: Path, tmp_path: Path) -> None:
+    """In order, in one folder, as a reader would; ``# fails`` marks those that are meant to."""
+    prepare = "grounding data prepare sprites --split val --videos 3 --out sprites-data"
+    lines = [line for line in commands(page) if reason(line) is None]
+    if lines and prepare not in lines[0]:
+        lines = [prepare, *lines]
+    for line in lines:
+        program, *arguments = parts(line)
+        assert program in MODULE, f"{page.name}: {line!r} is neither run nor named in NOT_RUN"
+        done = subprocess.run(
+            [*MODULE[program], *arguments],
+            cwd=tmp_path,
+            input="/quit\n",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode != 0) == ("# fails" in line), f"{line}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from typer.testing import CliRunner
+
+    from grounding_core.cli import app
+
+    for line in commands(page):
+        if not line.startswith(("grounding ", "python -m benchmarks.run")):
+            continue
+        words = parts(line)
+        name = ["bench"] if words[0] == "python" else words[1 : 3 if words[1] == "data" else 2]
+        shown = CliRunner().invoke(app, [*name, "--help"], env={"COLUMNS": "120"}).output
+        for option in (word for word in words if re.fullmatch("--[a-z-]+", word) and word != "--help"):
+            assert option in shown, f"{page.name}: {line!r} has no {option}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_parses(page: Path) -> None:
+    for number, block in enumerate(blocks(page, "python")):
+        compile(block, f"{page.name}#{number}", "exec")
+
+
+def install(project: Path, target: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index",
+         "--no-build-isolation", "--target", str(target), str(project)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def grounding(folder: Path, target: Path, *arguments: str) -> str:
+    code = f"import sys; sys.path.insert(0, {str(target)!r}); from grounding_core.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_plugin_in_the_readme_works(tmp_path: Path) -> None:
+    readme = PAGES[0]
+    (source,) = (block for block in blocks(readme, "python") if "hookimpl" in block)
+    (project,) = blocks(readme, "toml")
+    (recipe,) = blocks(readme, "yaml")
+    (tmp_path / "plugin").mkdir()
+    (tmp_path / "plugin" / "everything.py").write_text(source)
+    (tmp_path / "plugin" / "pyproject.toml").write_text(project)
+    (tmp_path / "everything.yaml").write_text(recipe)
+    install(tmp_path / "plugin", tmp_path / "site")
+    assert "points at every pixel" in grounding(tmp_path, tmp_path / "site", "plugins")
+    clip = _clip(tmp_path / "clip")
+    shown = grounding(
+        tmp_path, tmp_path / "site", "ground", str(clip), "the cat", "--recipe", "everything.yaml"
+    )
+    assert "This is everything" in shown
+    assert "visible in 3 of 3 frames" in shown
+
+
+def test_plugin_in_the_docs_fits_the_tiny_recipe(tmp_path: Path) -> None:
+    page = REPOSITORY / "docs" / "plugins.md"
+    entries, parts_, *_ = blocks(page, "python")
+    (project,) = blocks(page, "toml")
+    (tmp_path / "plugin").mkdir()
+    (tmp_path / "plugin" / "hello.py").write_text(entries)
+    (tmp_path / "plugin" / "hello_parts.py").write_text(parts_)
+    (tmp_path / "plugin" / "pyproject.toml").write_text(project)
+    install(tmp_path / "plugin", tmp_path / "site")
+    shown = grounding(
+        tmp_path, tmp_path / "site", "check", "videoglamm-tiny", "--set", "prompt_adapter.type=linear"
+    )
+    assert "linear" in shown
+
+
+def _clip(folder: Path) -> Path:
+    import numpy as np
+    from PIL import Image
+
+    folder.mkdir()
+    for index in range(3):
+        Image.fromarray(np.full((24, 32, 3), 80 * index, np.uint8)).save(folder / f"{index}.png")
+    return folder
