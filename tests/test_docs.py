@@ -24,7 +24,7 @@ NOT_RUN = {
     "grounding ground clip.mp4": "needs a clip of the reader's own",
 }
 MODULE = {
-    "grounding": [sys.executable, "-c", "from grounding_core.cli import main; main()"],
+    "grounding": [sys.executable, "-m", "grounding_core.cli"],
     "python": [sys.executable],
 }
 
@@ -92,11 +92,9 @@ def test_python_parses(page: Path) -> None:
 
 
 def install(project: Path, target: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index",
-         "--no-build-isolation", "--target", str(target), str(project)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    options = "--quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation --target"
+    command = [sys.executable, "-m", "pip", "install", *options.split(), str(target), str(project)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

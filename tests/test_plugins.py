@@ -169,7 +169,7 @@ def test_third_party_distribution_appears_without_a_change_here(tmp_path: Path) 
     )
     assert built.returncode == 0, built.stderr
     shown = subprocess.run(
-        [sys.executable, "-c", "from grounding_core.cli import main; main()", "plugins", "--json"],
+        [sys.executable, "-m", "grounding_core.cli", "plugins", "--json"],
         capture_output=True,
         text=True,
         check=True,

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from grounding_core import __version__
-from grounding_core.cli import bench, chat, check, data, ground, plugins
+from grounding_core.cli import bench, chat, check, data, ground, plugins, train
 from grounding_core.errors import GroundingError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command()(ground.ground)
 app.command()(chat.chat)
 app.command()(plugins.plugins)
 app.command()(check.check)
+app.command()(train.train)
 app.command(add_help_option=False, context_settings=bench.CONTEXT_SETTINGS)(bench.bench)
 app.add_typer(data.app, name="data")
 

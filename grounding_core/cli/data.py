@@ -24,9 +24,7 @@ def prepare(
     videos: Annotated[int | None, typer.Option(min=1, help="How many; the split's own if left out.")] = None,
 ) -> None:
     """Write a split of a generated data set: the same seed gives the same annotations."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+    from grounding_core.cli.progress import progress_bars
     from grounding_core.errors import DataError
     from grounding_core.interfaces.dataset import GeneratedDataset
     from grounding_core.plugins import registry
@@ -42,15 +40,6 @@ def prepare(
         raise DataError(
             f"The data set {name!r} has no split {split!r}.", f"Use one of {', '.join(dataset.splits)}."
         )
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(f"{name} {split}", total=videos or dataset.splits[split])
-        dataset.prepare(
-            out,
-            split=split,
-            seed=seed,
-            videos=videos,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with progress_bars() as bars:
+        dataset.prepare(out, split=split, seed=seed, videos=videos, progress=bars(f"{name} {split}"))
     print(f"{name} {split} is ready below {out}")

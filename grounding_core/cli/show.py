@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def coloured(answer: GroundedText) -> Text:
-    """The answer's text, each phrase in the colour of its mask in the pictures, and its track ids after it."""
+    """The answer's text, each phrase in its mask's colour and followed by its track ids."""
     from rich.style import Style
     from rich.text import Text
 

@@ -1,0 +1,5 @@
+"""``python -m grounding_core.cli``: the same as ``grounding``."""
+
+from grounding_core.cli import main
+
+main()
