@@ -1,0 +1,192 @@
+"""Answers to look at: overlay videos, contact sheets, and folders with everything (numpy, Pillow, PyAV)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from grounding_core import drawing
+from grounding_core.errors import GroundingError
+from grounding_core.serial import to_json
+from grounding_core.types import GroundedText
+from grounding_core.video import Video, sample_indices
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_CLOCK = 90_000
+"""Ticks a second in the files written: MPEG's own, fine enough for any variable frame rate."""
+
+_SMALL = 256
+"""Overlays of smaller videos are enlarged to this many pixels, for outlines and numbers to be seen."""
+
+_CONTENTS = ("answer.json", "masks", "overlay.mp4", "sheet.png")
+
+
+def write_overlay(video: Video, answer: GroundedText, path: str | Path) -> None:
+    """Write an H.264 mp4 of the video with the answer's tracks drawn on it, at the video's own times.
+
+    Streams: memory does not grow with the length. Small videos are enlarged by a whole factor, odd
+    sizes padded by a black line. The file appears when it is complete.
+
+    Raises:
+        GroundingError: the answer is about another video.
+        VideoError: a frame can't be decoded.
+    """
+    import av
+
+    _check(video, answer)
+    height, width = size = drawing.fit(video.size, _SMALL, whole=True)
+    even = (width + width % 2, height + height % 2)
+    ticks = np.round((video.timestamps - video.timestamps[0]) * _CLOCK).astype(np.int64)
+    ticks = np.maximum.accumulate(ticks - np.arange(len(ticks))) + np.arange(len(ticks))  # no two alike
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with av.open(str(part), "w", format="mp4", options={"movflags": "faststart"}) as container:
+            rate = Fraction(video.fps).limit_denominator(1001)
+            stream = container.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "veryfast"})
+            stream.width, stream.height = even
+            stream.pix_fmt = "yuv420p"
+            stream.codec_context.time_base = Fraction(1, _CLOCK)
+            for index, pixels in video.stream():
+                drawn = drawing.draw_tracks(pixels, answer.tracks, index, size)
+                if drawn.size != even:
+                    drawn = drawn.crop((0, 0, *even))
+                frame = av.VideoFrame.from_image(drawn)
+                frame.pts, frame.time_base = int(ticks[index]), Fraction(1, _CLOCK)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def contact_sheet(video: Video, answer: GroundedText, frames: int = 8, *, title: str = "") -> Image.Image:
+    """Frames spread over the video with the answer's tracks, and its text with coloured phrases below.
+
+    Args:
+        video: what was asked about.
+        answer: what to show.
+        frames: at most this many pictures; a shorter video shows each frame once.
+        title: a line above, e.g. the question.
+
+    Returns:
+        RGB picture, about 1,300 pixels wide with more than three frames.
+
+    Raises:
+        GroundingError: the answer is about another video.
+        VideoError: a frame can't be decoded, or ``frames`` is below 1.
+    """
+    from PIL import Image, ImageDraw
+
+    _check(video, answer)
+    indices = sorted(set(sample_indices(len(video), frames)))
+    rows, columns = drawing.grid(len(indices))
+    cell_h, cell_w = size = drawing.fit(video.size, {1: 720, 2: 560, 3: 420}.get(columns, 320))
+    margin, gap, caption = 20, 8, 20
+    width = max(480, columns * cell_w + (columns - 1) * gap) + 2 * margin
+    heading = drawing.Words(GroundedText(title), width=width - 2 * margin, size=22, max_lines=3)
+    words = drawing.Words(answer, width=width - 2 * margin)
+    above = margin + (heading.height + gap if heading.height else 0)
+    below = above + rows * (cell_h + caption) + (rows - 1) * gap
+    sheet = Image.new("RGB", (width, below + gap + words.height + margin), drawing.PAPER)
+    pen = ImageDraw.Draw(sheet)
+    heading.draw(pen, margin, margin)
+    times = video.timestamps
+    for place, (index, pixels) in enumerate(zip(indices, video.frames(indices), strict=True)):
+        x = margin + place % columns * (cell_w + gap)
+        y = above + place // columns * (cell_h + caption + gap)
+        sheet.paste(drawing.draw_tracks(pixels, answer.tracks, index, size), (x, y))
+        label = f"{times[index]:.2f} s · frame {index}"
+        pen.text((x, y + cell_h + caption / 2), label, font=drawing.font(13), fill=drawing.FAINT, anchor="lm")
+    words.draw(pen, margin, below + gap)
+    return sheet
+
+
+def save_answer(answer: GroundedText, video: Video, out_dir: str | Path, *, title: str = "") -> Path:
+    """Write an answer as a folder, which appears when it is complete and replaces an earlier answer.
+
+    The folder holds ``answer.json`` (see :func:`grounding_core.serial.to_json`, and ``video``: source,
+    frames, size, fps), ``masks/<track>/<frame>.png`` (0 or 255, one a frame), ``overlay.mp4`` and
+    ``sheet.png``.
+
+    Args:
+        answer: what to save.
+        video: what was asked about.
+        out_dir: the folder.
+        title: a line on the sheet, e.g. the question.
+
+    Returns:
+        The folder.
+
+    Raises:
+        GroundingError: the answer is about another video, or the folder holds other files.
+        VideoError: a frame can't be decoded.
+    """
+    from PIL import Image
+
+    with _folder(Path(out_dir)) as folder:
+        record = {
+            "video": {
+                "source": video.source,
+                "frames": len(video),
+                "size": list(video.size),
+                "fps": video.fps,
+            },
+            **to_json(answer),
+        }
+        text = json.dumps(record, ensure_ascii=False, indent=1)
+        (folder / "answer.json").write_text(text + "\n", encoding="utf-8")
+        contact_sheet(video, answer, title=title).save(folder / "sheet.png")
+        write_overlay(video, answer, folder / "overlay.mp4")
+        for track in answer.tracks:
+            place = folder / "masks" / str(track.id)
+            place.mkdir(parents=True)
+            for index in range(len(track)):
+                mask = Image.fromarray(track.mask(index).astype(np.uint8) * 255)
+                mask.save(place / f"{index:05d}.png")
+    return Path(out_dir)
+
+
+@contextmanager
+def _folder(target: Path) -> Iterator[Path]:
+    """A folder to write into that becomes ``target`` if all goes well, and vanishes otherwise."""
+    if target.exists():
+        others = [] if target.is_dir() else [target.name]
+        others = others or sorted(item.name for item in target.iterdir() if item.name not in _CONTENTS)
+        if others:
+            raise GroundingError(
+                f"{target} is in use: it holds {others[0]}, which is no part of an answer.",
+                "Choose another folder.",
+            )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+        if target.exists():
+            shutil.rmtree(target)
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _check(video: Video, answer: GroundedText) -> None:
+    for track in answer.tracks:
+        if track.size != video.size or len(track) != len(video):
+            raise GroundingError(
+                f"Track {track.id} has {len(track)} frames of size {track.size}, but {video.source} has "
+                f"{len(video)} of size {video.size}.",
+                "Show an answer with the video that it is about.",
+            )
