@@ -61,7 +61,7 @@ def _blotches(rng: np.random.Generator, size: int) -> Field:
 def _rings(rng: np.random.Generator, size: int) -> Field:
     y, x = _grid(size)
     cy, cx = rng.uniform(0, size, 2)
-    return (np.hypot(y - cy, x - cx) // rng.uniform(6, 12) % 2).astype(np.float64)
+    return np.asarray(np.hypot(y - cy, x - cx) // rng.uniform(6, 12) % 2, dtype=np.float64)
 
 
 def _bricks(rng: np.random.Generator, size: int) -> Field:

@@ -26,7 +26,7 @@ PLACE_GAP, NEAR_GAP = 16.0, 4.0
 SIZE_RATIO = 1.25
 ORDER_GAP = 3
 """Frames between two entrances (or exits) that are clearly one after the other."""
-MIN_VISIBLE = 24
+MIN_VISIBLE = 12
 """Pixels: a thing that shows fewer (and more than none) makes a scene unusable."""
 
 
@@ -73,7 +73,7 @@ class Facts:
         dim = (present & (share < 0.35)).sum(axis=1)
         clear = (present & (share > 0.9)).sum(axis=1)
         ends = (share[present[:, 0], 0] > 0.75).all() and (share[present[:, -1], -1] > 0.6).all()
-        return bool(not sliver.any() and (dim <= 4).all() and (clear >= 4).all() and ends)
+        return bool(not sliver.any() and (dim <= 6).all() and (clear >= 4).all() and ends)
 
     def interval(self, thing: Thing) -> tuple[int, int] | None:
         """Frames [start, end) in which a thing is visible, None if it is hidden in between."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -221,7 +222,7 @@ def _forms(subject: str, clause: Clause, referents: tuple[int, ...], *, needed: 
 
 
 KIND_WEIGHTS = {"category": 1.0, "colour": 1.0, "colour_category": 1.3, "size": 1.2}
-KIND_WEIGHTS |= {"place": 1.1, "motion": 2.4, "relation": 1.1, "order": 2.0}
+KIND_WEIGHTS |= {"place": 1.1, "motion": 2.4, "relation": 1.1, "order": 3.0}
 """Kinds of expressions, and how often each is drawn."""
 
 
@@ -240,13 +241,20 @@ def choose(rng: np.random.Generator, candidates: Sequence[Expression], count: in
         groups: dict[str, list[Expression]] = {}
         for expression in left:
             groups.setdefault(expression.kind, []).append(expression)
-        odds = np.array([KIND_WEIGHTS[kind] / (1 + kinds.get(kind, 0)) for kind in groups])
+        odds = np.array(
+            [
+                KIND_WEIGHTS[kind] / (1 + kinds.get(kind, 0)) * (1.0 if any(e.needed for e in group) else 0.2)
+                for kind, group in groups.items()
+            ]
+        )
         kind = list(groups)[rng.choice(len(odds), p=odds / odds.sum())]
         pool = groups[kind]
+        rivals = Counter(e.referents for e in pool)
         likes = np.array(
             [
-                (1.0 if e.needed else 0.15)
+                (1.0 if e.needed else 0.1)
                 * (0.12 if len(e.referents) > 1 else 1.0)
+                / rivals[e.referents]
                 / (1 + 2 * max(uses.get(i, 0) for i in e.referents))
                 for e in pool
             ]

@@ -20,7 +20,7 @@ DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 SIDES = {"left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1)}
 MOTIONS = {"left": 0.13, "right": 0.13, "up": 0.11, "down": 0.11, "grow": 0.08, "shrink": 0.08}
 MOTIONS |= {"turn": 0.1, "stay": 0.12, "enter": 0.08, "leave": 0.06}
-"""Motion -> how often a thing does it (before one entering or leaving thing is asked for)."""
+"""Motion -> how often a thing does it (before an entering or leaving thing is asked for)."""
 
 SMALL, MEDIUM, LARGE = (27.0, 31.0), (34.0, 39.0), (43.0, 48.0)
 """Ranges of a thing's size: the root of its box's area, in pixels."""
@@ -102,32 +102,46 @@ def sample_scene(rng: np.random.Generator, *, unseen: bool) -> Scene | None:
     count = int(rng.choice([3, 4, 5], p=[0.3, 0.4, 0.3]))
     looks = _looks(rng, count, unseen)
     motions = [str(m) for m in rng.choice(list(MOTIONS), count, p=list(MOTIONS.values()))]
-    crossing = rng.random() < 0.35
-    if crossing:
-        motions[0], motions[1] = "stay", str(rng.choice(list(DIRECTIONS)))
-    if rng.random() < 0.85:
-        motions[-1] = "enter" if rng.random() < 0.55 else "leave"
-        if count > 3 and rng.random() < 0.4:
-            motions[-2] = motions[-1]
-    order = rng.permutation(count)
+    order = [int(z) for z in rng.permutation(count)]
     things: list[Thing] = []
-    for index, ((category, colour), motion) in enumerate(zip(looks, motions, strict=True)):
-        through = things[0] if crossing and index == 1 else None
-        for _ in range(150 if through else 40):
-            side = ""
-            if motion in ("enter", "leave"):
-                side = str(rng.choice(list(SIDES), p=[0.35, 0.35, 0.15, 0.15]))
-            flip = bool(rng.random() < 0.5)
-            poses = _poses(rng, category, motion, side)
-            if poses is None:
-                continue
-            thing = Thing(index, category, colour, motion, side, flip, int(order[index]), poses)
-            if _fits(thing, things, through):
+    if rng.random() < 0.3:
+        things = _crossing_pair(rng, looks, order)
+    elif rng.random() < 0.65:
+        motions[0] = "enter" if rng.random() < 0.55 else "leave"
+    if count > 3 and rng.random() < 0.25:
+        motions[-2:] = [str(rng.choice(["enter", "leave"]))] * 2
+    for index in range(len(things), count):
+        for _ in range(40):
+            thing = _sample_thing(rng, index, looks[index], motions[index], order[index])
+            if thing is not None and _fits(thing, things):
                 things.append(thing)
                 break
         else:
             return None
     return Scene(background, seed, tuple(things))
+
+
+def _sample_thing(
+    rng: np.random.Generator, index: int, look: tuple[str, str], motion: str, z: int
+) -> Thing | None:
+    category, colour = look
+    side = ""
+    if motion in ("enter", "leave"):
+        side = str(rng.choice(list(SIDES), p=[0.35, 0.35, 0.15, 0.15]))
+    flip = bool(rng.random() < 0.5)
+    poses = _poses(rng, category, motion, side)
+    return None if poses is None else Thing(index, category, colour, motion, side, flip, z, poses)
+
+
+def _crossing_pair(rng: np.random.Generator, looks: list[tuple[str, str]], order: list[int]) -> list[Thing]:
+    """The first two things: one stays, the other passes before or behind it; none where it lacks room."""
+    motion = str(rng.choice(list(DIRECTIONS)))
+    for _ in range(60):
+        target = _sample_thing(rng, 0, looks[0], "stay", order[0])
+        poses = None if target is None else _through(rng, looks[1][0], motion, target)
+        if target is not None and poses is not None:
+            return [target, Thing(1, *looks[1], motion, "", bool(rng.random() < 0.5), order[1], poses)]
+    return []
 
 
 def _looks(rng: np.random.Generator, count: int, unseen: bool) -> list[tuple[str, str]]:
@@ -174,15 +188,43 @@ def _poses(rng: np.random.Generator, category: str, motion: str, side: str) -> t
         if ahead[motion] < 34:
             return None
         travel = float(rng.uniform(32, min(ahead[motion], 80)))
-        start, end = int(rng.integers(0, 3)), int(rng.integers(12, FRAMES))
-        steps = np.clip((np.arange(FRAMES) - start) / (end - start), 0, 1) * travel
-        return tuple(Pose(float(x + dx * s), float(y + dy * s), size) for s in steps)
+        return _travel(rng, x, y, size, dx * travel, dy * travel)
     if motion in ("enter", "leave"):
         return _crossing_edge(rng, x, y, size, (width, height), motion, side)
     ramp = np.clip((np.arange(FRAMES) - 1) / (FRAMES - 3), 0, 1)
     if motion == "shrink":
         return tuple(Pose(x, y, float(size * factor ** (1 - r))) for r in ramp)
     return tuple(Pose(x, y, float(size * factor**r), float(turn * r)) for r in ramp)
+
+
+def _travel(
+    rng: np.random.Generator, x: float, y: float, size: float, dx: float, dy: float
+) -> tuple[Pose, ...]:
+    """From (x, y) by (dx, dy) at one speed, with a little rest before and after."""
+    start, end = int(rng.integers(0, 3)), int(rng.integers(12, FRAMES))
+    steps = np.clip((np.arange(FRAMES) - start) / (end - start), 0, 1)
+    return tuple(Pose(float(x + dx * step), float(y + dy * step), size) for step in steps)
+
+
+def _through(rng: np.random.Generator, category: str, motion: str, target: Thing) -> tuple[Pose, ...] | None:
+    """Poses that lead across a resting thing, clear of it at both ends; None if there is no room."""
+    size = min(float(rng.uniform(SMALL[0], MEDIUM[1])), _LONGEST / max(shape(category)))
+    rest = target.poses[0]
+    if rest is None:
+        return None
+    own = np.array(shape(category)) * size
+    other, centre = np.array(target.extent(rest)), np.array([rest.x, rest.y])
+    way = np.array(DIRECTIONS[motion])
+    along = np.abs(way)
+    apart = ((own + other) / 2 + 3) * way
+    offset = (1 - along) * rng.uniform(-0.25, 0.25) * np.minimum(own, other)
+    start = centre + offset - apart - way * rng.uniform(0, 12)
+    end = centre + offset + apart + way * rng.uniform(0, 12)
+    low, high = np.minimum(start, end) - own / 2, np.maximum(start, end) + own / 2
+    if low.min() < 2 or high.max() > SIZE - 2:
+        return None
+    dx, dy = (float(step) for step in end - start)
+    return _travel(rng, float(start[0]), float(start[1]), size, dx, dy)
 
 
 def _crossing_edge(
@@ -215,12 +257,6 @@ def overlap(first: Thing, second: Thing) -> npt.NDArray[np.float64]:
     return np.asarray(np.nan_to_num(common / areas))
 
 
-def _fits(thing: Thing, others: list[Thing], through: Thing | None) -> bool:
-    for other in others:
-        shares = overlap(thing, other)
-        if other is through:
-            if max(shares[0], shares[-1]) > 0.02 or shares.max() < 0.6:
-                return False
-        elif shares[0] > 0.1 or shares.max() > 0.4:
-            return False
-    return True
+def _fits(thing: Thing, others: list[Thing]) -> bool:
+    shares = [overlap(thing, other) for other in others]
+    return all(share[0] <= 0.1 and share.max() <= 0.4 for share in shares)

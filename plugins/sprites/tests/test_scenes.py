@@ -6,12 +6,14 @@ import colorsys
 
 import numpy as np
 import pytest
-from grounding_sprites.art import CATEGORIES, COLOURS, held_out, sprite, tint
-from grounding_sprites.backgrounds import SEEN, UNSEEN, paint
-from grounding_sprites.scene import FRAMES, SIZE
-from grounding_sprites.story import tell
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from grounding_sprites.art import CATEGORIES, COLOURS, held_out, sprite, tint
+from grounding_sprites.backgrounds import SEEN, UNSEEN, paint
+from grounding_sprites.preview import sheet
+from grounding_sprites.scene import FRAMES, SIZE
+from grounding_sprites.story import tell
 
 
 def saturation(colours: np.ndarray) -> np.ndarray:
@@ -59,7 +61,8 @@ def test_every_sprite_shows_its_colour(colour):
         if colour == "white":
             assert saturation(middle) < 0.05 and middle.min() > 180, category
             continue
-        away = {name: abs((hue(rgb) - hue(middle) + 0.5) % 1 - 0.5) for name, rgb in COLOURS.items() if name != "white"}
+        hues = {name: hue(rgb) for name, rgb in COLOURS.items() if name != "white"}
+        away = {name: abs((other - hue(middle) + 0.5) % 1 - 0.5) for name, other in hues.items()}
         assert min(away, key=away.get) == colour and away[colour] < 0.03, category
         assert saturation(middle) > 0.35, category
 
@@ -93,7 +96,9 @@ def test_training_never_shows_what_is_held_out(stories):
 
 
 @settings(max_examples=12, deadline=None)
-@given(seed=st.integers(0, 2**40), split=st.sampled_from(["train", "val", "test"]), index=st.integers(0, 5000))
+@given(
+    seed=st.integers(0, 2**40), split=st.sampled_from(["train", "val", "test"]), index=st.integers(0, 5000)
+)
 def test_any_seed_tells_the_same_complete_story_twice(seed, split, index):
     story, again = tell(seed, split, index), tell(seed, split, index)
     assert [e.text for e in story.expressions] == [e.text for e in again.expressions]
@@ -130,3 +135,10 @@ def test_motions_are_plain_to_see(stories):
                 absent, there = (first, last) if thing.motion == "enter" else (last, first)
                 assert not absent.any() and there.any()
     assert len(motions) == 10
+
+
+def test_a_contact_sheet_shows_its_stories(stories):
+    two = stories("test")[:2]
+    picture = np.asarray(sheet(two))
+    assert picture.shape[1] > 5 * SIZE and picture.shape[0] > 2 * SIZE
+    assert np.array_equal(picture[:SIZE, :SIZE], two[0].facts.rendered.frames[0])
