@@ -96,7 +96,7 @@ def _complete(out: Path, split: str, settings: Mapping[str, object]) -> bool:
     ]
     raise DataError(
         f"{out} already holds sprites/{split} made with {', '.join(told)}.",
-        f"Name another folder, or delete {path.name} and the split's files in it.",
+        f"Name another folder, or delete these in it: {', '.join((path.name, *pieces(split)))}.",
     )
 
 
@@ -107,8 +107,8 @@ def _install(out: Path, split: str, settings: Mapping[str, object], progress: Pr
         taken = [piece for piece in pieces(split) if (out / piece).exists()]
         if taken:
             raise DataError(
-                f"{out / taken[0]} exists and was not made by sprites.",
-                "Name another folder; nothing was changed.",
+                f"{out / taken[0]} exists, and no manifest says that sprites made it.",
+                "Name another folder, or delete it; nothing was changed.",
             )
     out.mkdir(parents=True, exist_ok=True)
     _clear_abandoned(out, split)

@@ -184,7 +184,7 @@ def test_foreign_data_is_never_touched(tmp_path):
     theirs = tmp_path / pieces("train")[0] / "meta_expressions.json"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("theirs")
-    with pytest.raises(DataError, match="not made by sprites"):
+    with pytest.raises(DataError, match="no manifest says that sprites made it"):
         Sprites().prepare(tmp_path, split="train", videos=1)
     assert theirs.read_text() == "theirs"
 
