@@ -7,16 +7,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from grounding_core.masks import BoolMask, MaskTrack
 from grounding_core.types import GroundedText
+from grounding_core.video.readers import Frame
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
 Color = tuple[int, int, int]
-Frame = npt.NDArray[np.uint8]
 
 PALETTE: tuple[Color, ...] = (
     (230, 159, 0),
@@ -36,14 +35,14 @@ PAPER: Color = (255, 255, 255)
 
 
 def track_color(id: int) -> Color:
-    """The RGB colour of a track, the same wherever it is shown; repeats after seven, so show its number too."""
+    """The RGB colour of a track, the same everywhere; repeats after seven, so show its number too."""
     return PALETTE[id % len(PALETTE)]
 
 
 def ink_on(color: Color) -> Color:
     """Black or white, whichever reads better on a colour."""
     red, green, blue = color
-    return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 125 else PAPER
+    return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 100 else PAPER
 
 
 @lru_cache(maxsize=32)
@@ -148,7 +147,7 @@ class Words:
         used = 0.0
         for word, tracks, plate in _pieces(answer):
             need = self._measure(word, plate)
-            if used and used + need > width or word == "\n":
+            if (used and used + need > width) or word == "\n":
                 if len(self._lines) == max_lines:
                     self._lines[-1].append((" …", (), False))
                     break

@@ -92,7 +92,7 @@ def _load(path: Path, *, pixels: bool) -> tuple[tuple[int, int], Frame | None]:
     except FileNotFoundError as error:
         raise VideoError(f"Image {path} does not exist.", "Check the path.") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        text = " ".join(str(error).split())
+        text = " ".join(str(error).split()).rstrip(".")
         raise VideoError(f"Image {path} can't be read: {text}.", "Replace or remove it.") from error
 
 

@@ -1,0 +1,87 @@
+"""Real video files for tests, made with PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+STEP = 8
+"""Frame i of a made clip is grey of level i * STEP, with a red upper left quarter."""
+
+
+def picture(index: int, size: tuple[int, int] = (48, 64)) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Frame ``index`` of a made clip, uint8 (H, W, 3)."""
+    height, width = size
+    frame = np.full((height, width, 3), index * STEP % 256, np.uint8)
+    frame[: height // 2, : width // 2] = (255, 0, 0)
+    return frame
+
+
+def levels(frames: np.ndarray[Any, Any]) -> list[int]:
+    """Which made frames these are, read from their lower right corner."""
+    return [round(float(frame[-2:, -2:].mean()) / STEP) for frame in frames]
+
+
+def make_clip(
+    path: Path,
+    *,
+    count: int = 30,
+    size: tuple[int, int] = (48, 64),
+    codec: str = "libx264",
+    times_ms: Sequence[int] | None = None,
+    options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
+    metadata: dict[str, str] | None = None,
+) -> Path:
+    """Write a clip at 25 frames a second, or with the given times in milliseconds."""
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        container.metadata.update(metadata or {})
+        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for index in range(count):
+            frame = av.VideoFrame.from_ndarray(picture(index, size), format="rgb24")
+            frame.pts = index * 40 if times_ms is None else times_ms[index]
+            frame.time_base = Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def make_sound(path: Path) -> Path:
+    """Write half a second of silence without pictures."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        for index in range(20):
+            frame = av.AudioFrame.from_ndarray(
+                np.zeros((2, 1024), np.float32), format="fltp", layout="stereo"
+            )
+            frame.sample_rate, frame.pts = 44100, index * 1024
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def turn(path: Path) -> Path:
+    """Make an mp4 ask to be shown a quarter turn clockwise, by its track header's matrix."""
+    data = path.read_bytes()
+    one, zero, minus = bytes.fromhex("00010000"), bytes(4), bytes.fromhex("ffff0000")
+    last = zero + zero + bytes.fromhex("40000000")
+    upright = one + zero + zero + zero + one + zero + last
+    turned = zero + one + zero + minus + zero + zero + last
+    start = data.index(upright, data.index(b"tkhd"))
+    path.write_bytes(data[:start] + turned + data[start + len(turned) :])
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    """Drop the end of a file."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
