@@ -10,7 +10,7 @@ import typer
 
 from grounding_core.cli.options import DEFAULT_RECIPE, RecipeOption, SetOption, VideoArgument, query_of
 
-HELP = "Ask about the video, one question a line. /describe describes it, /quit (or Ctrl-D) ends."
+HELP = "One question a line. /describe: the whole video, /new: forget the conversation, /quit: end."
 
 
 def chat(
@@ -38,17 +38,19 @@ def chat(
     with status.status(f"Watching {opened.name}"):
         context = model.encode(opened)
     console = Console(highlight=False)
-    status.print(HELP)
+    status.print(HELP, soft_wrap=True)
     history: list[tuple[str, str]] = []
     number = 0
     while (line := _next_line()) is not None:
         if line == "/quit":
             break
-        if not line:
+        if line == "/new":
+            history.clear()
+        if line in ("", "/new"):
             continue
         try:
             if line.startswith("/") and line != "/describe":
-                raise QueryError(f"There is no command {line.split()[0]}.", HELP)
+                raise QueryError(f"There is no command {line.split()[0]}.", "Use /describe, /new or /quit.")
             query = query_of(None if line == "/describe" else line)
             # Only a composed model knows how earlier turns are worded; others answer each question alone.
             if isinstance(model, GroundingModel):
@@ -60,7 +62,7 @@ def chat(
             console.print(coloured(answer))
             number += 1
             if out is not None:
-                save_answer(opened, answer, out / f"{number:03d}")
+                save_answer(answer, opened, out / f"{number:03d}", title=query.text)
         except GroundingError as error:
             status.print(" ".join(str(error).split()), style="red", markup=False, soft_wrap=True)
 

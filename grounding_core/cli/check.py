@@ -20,10 +20,13 @@ def check(recipe: RecipeArgument, overrides: SetOption = None) -> None:
     try:
         planned = plan(Recipe.load(recipe, overrides or ()))
     except RecipeError as error:
+        if len(error.problems) == 1:
+            raise
         for path, message in error.problems:
             print(f"{path or recipe}: {message}")
-        many = f"{len(error.problems)} problems" if len(error.problems) > 1 else "1 problem"
-        raise GroundingError(f"Recipe {recipe} has {many}.", "Each is listed with its path.") from error
+        raise GroundingError(
+            f"Recipe {recipe} has {len(error.problems)} problems.", "Each is listed with its path."
+        ) from error
     _print_plan(planned)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +37,6 @@ def ground(
     from grounding_core import load
     from grounding_core.cli.show import coloured, visibility
     from grounding_core.render import save_answer
-    from grounding_core.serial import to_json
     from grounding_core.video import Video
 
     # What is cheap to find wrong is looked at before a model is loaded.
@@ -51,13 +49,12 @@ def ground(
         (answer,) = model.ground(model.encode(opened), [query])
     folder = out or Path("runs/ground") / opened.name
     with status.status(f"Writing {folder}"):
-        files = save_answer(opened, answer, folder)
+        save_answer(answer, opened, folder, title=query.text)
     if as_json:
-        print(json.dumps({**to_json(answer), "files": {name: str(path) for name, path in files.items()}}))
+        print((folder / "answer.json").read_text(encoding="utf-8").strip())
         return
     console = Console(highlight=False)
     console.print(coloured(answer))
     for line in visibility(answer):
         console.print(line, markup=False, style="dim")
-    for path in files.values():
-        console.print(str(path), markup=False, soft_wrap=True)
+    console.print(f"Pictures: {folder}", markup=False, soft_wrap=True)

@@ -15,20 +15,21 @@ def coloured(answer: GroundedText) -> Text:
     from rich.style import Style
     from rich.text import Text
 
-    from grounding_core.render import colour
+    from grounding_core.drawing import track_color
 
     text = Text()
     end = 0
-    for span in answer.spans:
-        text.append(answer.text[end : span.start])
+    for span in sorted(answer.spans, key=lambda span: (span.start, span.end)):
+        start = max(end, span.start)
+        text.append(answer.text[end:start])
+        end = max(start, span.end)
         if span.tracks:
-            red, green, blue = colour(span.tracks[0])
+            red, green, blue = track_color(span.tracks[0])
             style = Style(color=f"rgb({red},{green},{blue})", bold=True)
             numbers = ", ".join(str(track) for track in span.tracks)
-            text.append(answer.phrase(span), style).append(f" [{numbers}]", style)
+            text.append(answer.text[start:end], style).append(f" [{numbers}]", style)
         else:
-            text.append(answer.phrase(span))
-        end = span.end
+            text.append(answer.text[start:end])
     return text.append(answer.text[end:])
 
 

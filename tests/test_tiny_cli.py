@@ -1,0 +1,127 @@
+"""The command line with the model that ships: answers, files, conversation, and awkward input."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from grounding_core.cli import main
+from grounding_core.model import GroundingModel
+from grounding_core.plugins import registry
+from grounding_core.serial import from_json
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sprites")
+    registry().load("dataset", "sprites")().prepare(root, split="val", videos=1)
+    (found,) = (root / "vidstg").rglob("*.mp4")
+    return found
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str | Path, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["grounding", *map(str, args)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_ground_prints_and_writes(run, clip: Path, tmp_path: Path) -> None:
+    code, out, _ = run("ground", clip, "What moves left?", "--out", "answer")
+    assert code == 0
+    answer = from_json(json.loads((tmp_path / "answer" / "answer.json").read_text()))
+    assert answer.text in out
+    assert len(answer.tracks) >= 1
+    for track in answer.tracks:
+        assert f"[{track.id}] visible in {len(track.visible())} of {len(track)} frames" in out
+        assert len(list((tmp_path / "answer" / "masks" / str(track.id)).glob("*.png"))) == len(track)
+    assert (tmp_path / "answer" / "overlay.mp4").stat().st_size > 0
+    assert (tmp_path / "answer" / "sheet.png").stat().st_size > 0
+
+
+def test_json_is_the_answer_and_nothing_else(run, clip: Path, tmp_path: Path) -> None:
+    code, out, _ = run("ground", clip, "--json")
+    assert code == 0
+    written = (tmp_path / "runs" / "ground" / clip.stem / "answer.json").read_text()
+    assert json.loads(out) == json.loads(written)
+
+
+@pytest.mark.parametrize("size", [(4, 4), (1, 7), (240, 320)])
+def test_one_frame_of_any_size(run, tmp_path: Path, size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "frame.png")
+    code, _, err = run("ground", tmp_path / "frame.png", "the cat", "--out", tmp_path / "answer")
+    assert code == 0, err
+    record = json.loads((tmp_path / "answer" / "answer.json").read_text())
+    assert record["video"]["size"] == list(size)
+
+
+def test_question_beyond_the_context(run, clip: Path, tmp_path: Path) -> None:
+    code, _, err = run("ground", clip, "the red cat " * 1000, "--out", tmp_path / "answer")
+    assert code == 1
+    assert "too long" in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "answer").exists()
+
+
+def test_chat_encodes_once_and_survives_bad_questions(
+    run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded, histories = [], []
+    encode, ground = GroundingModel.encode, GroundingModel.ground
+
+    def counting(model: GroundingModel, video):  # type: ignore[no-untyped-def]
+        encoded.append(video)
+        return encode(model, video)
+
+    def listening(model: GroundingModel, context, queries, *, history=()):  # type: ignore[no-untyped-def]
+        histories.append(len(history))
+        return ground(model, context, queries, history=history)
+
+    monkeypatch.setattr(GroundingModel, "encode", counting)
+    monkeypatch.setattr(GroundingModel, "ground", listening)
+    questions = [
+        "What moves left?",
+        "",
+        "/nonsense",
+        "the red cat " * 1000,
+        "the cat",
+        "/new",
+        "/describe",
+        "/quit",
+        "x",
+    ]
+    code, out, err = run("chat", clip, "--out", tmp_path / "answers", stdin="\n".join(questions) + "\n")
+    assert code == 0
+    assert len(encoded) == 1
+    assert histories == [0, 1, 1, 0]  # the question that was too long left no trace
+    assert "no command /nonsense" in err
+    assert "too long" in err
+    assert sorted(path.name for path in (tmp_path / "answers").iterdir()) == ["001", "002", "003"]
+    assert len(out.strip().splitlines()) >= 3
+
+
+def test_weights_that_do_not_fit(run, clip: Path) -> None:
+    code, _, err = run("ground", clip, "the cat", "--set", "prompt_adapter=null")
+    assert code == 1
+    assert "prompt_adapter" in err
+    code, _, err = run("ground", clip, "the cat", "--set", "checkpoint=./nowhere")
+    assert code == 1
+    assert "nowhere" in err
