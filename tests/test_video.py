@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -132,6 +133,41 @@ def test_codecs_and_containers(tmp_path: Path, codec: str, name: str) -> None:
     assert [clips.levels(frame[None])[0] for _, frame in video.stream(8, 11)] == [8, 9, 10]
 
 
+def test_frames_cut_off_by_an_edit_list_are_not_shown(tmp_path: Path, readers: str) -> None:
+    whole = clips.make_clip(tmp_path / "whole.mp4", options={"g": "10"})
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "trimmed.mp4"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                shift = round(0.2 / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, stream
+                target.mux(packet)
+    video = Video.open(tmp_path / "trimmed.mp4")
+    assert clips.levels(video.frames(range(len(video)))) == list(range(5, 30))
+    assert clips.levels(video.frames([20, 0, 3])) == [25, 5, 8]
+
+
+def test_decord_alone_is_enough(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("decord", exc_type=ImportError)
+    monkeypatch.setitem(sys.modules, "av", None)
+    video = Video.open(clip)
+    assert video.timestamps == pytest.approx(np.arange(30) / 25)
+    assert clips.levels(video.frames([22, 5])) == [22, 5]
+
+
+def test_a_child_process_decodes_after_its_parent_did(clip: Path) -> None:
+    if not hasattr(os, "fork"):
+        pytest.skip("this system does not fork")
+    video = Video.open(clip)
+    streamed = video.stream()
+    next(streamed)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if clips.levels(video.frames([4, 20])) == [4, 20] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert clips.levels(next(streamed)[1][None]) == [1]
+
+
 def test_tags_in_an_unknown_character_set_are_ignored(tmp_path: Path) -> None:
     path = clips.make_clip(tmp_path / "tags.mp4", count=3, metadata={"title": "MARK"})
     path.write_bytes(path.read_bytes().replace(b"MARK", b"\xff\xfe\xe9\xe8"))
@@ -154,7 +190,7 @@ def test_image_folder_sorts_by_number(tmp_path: Path) -> None:
     assert clips.levels(video.frames(range(3))) == [1, 2, 10]
     assert video.timestamps == pytest.approx([0, 0.1, 0.2])
     assert video.name == tmp_path.name
-    paths = [tmp_path / "10.png", str(tmp_path / "1.png")]
+    paths: list[str | Path] = [tmp_path / "10.png", str(tmp_path / "1.png")]
     assert clips.levels(np.stack([frame for _, frame in Video.open(paths).stream()])) == [10, 1]
 
 
@@ -237,6 +273,10 @@ def _damaged(folder: Path) -> dict[str, tuple[object, str]]:
     matroska = clips.make_clip(folder / "cut.mkv", count=100, size=(240, 320), options={"g": "10"})
     return {
         "missing": (folder / "missing.mp4", "does not exist"),
+        "no name": ("", "path of the video is empty"),
+        "endless name": ("a" * 5000, "too long"),
+        "device": (os.devnull, "neither a file nor a folder"),
+        "address": ("https://example.org/clip.mp4", "does not exist"),
         "text": (text, r"decord: .*PyAV: "),
         "zero bytes": (folder / "zero.mp4", "0 bytes"),
         "empty folder": (folder / "none", "is empty"),

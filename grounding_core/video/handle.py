@@ -54,6 +54,8 @@ class Video:
         if fps is not None and not 0 < fps < float("inf"):
             raise VideoError(f"A frame rate of {fps} is impossible.", "Use frames a second, above 0.")
         if isinstance(source, (str, Path)):
+            if not str(source).strip():
+                raise VideoError("The path of the video is empty.", "Name a file or a folder.")
             path = Path(source)
             return cls._whole(
                 open_path(path, fps), path.stem if path.is_file() else path.resolve().name, str(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -69,13 +68,23 @@ def open_path(path: Path, fps: float | None) -> Reader:
     from grounding_core.video.containers import open_container
     from grounding_core.video.images import ImageReader, images_in
 
-    if path.is_dir():
-        return ImageReader(images_in(path), fps, str(path))
-    if not path.is_file():
-        raise VideoError(f"Video {path} does not exist.", "Check the path.")
-    if not os.access(path, os.R_OK):
-        raise VideoError(f"Video {path} can't be read.", "Check its permissions.")
-    if path.stat().st_size == 0:
+    try:
+        if path.is_dir():
+            return ImageReader(images_in(path), fps, str(path))
+        if path.exists() and not path.is_file():
+            raise VideoError(f"{path} is neither a file nor a folder.", "Save the video to a file first.")
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except FileNotFoundError as error:
+        raise VideoError(
+            f"Video {path} does not exist.", "Check the path; download what is online."
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise VideoError(
+            f"Video {path} can't be read: {reason}.", "Check the path and its permissions."
+        ) from error
+    if empty:
         raise VideoError(f"Video {path} is empty (0 bytes).", "Copy or download it again.")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageReader([path], fps, str(path))

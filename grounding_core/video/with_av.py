@@ -18,6 +18,9 @@ from grounding_core.video.readers import DEFAULT_FPS, Frame, check_size
 # VP8 stores frames that are never shown as packets of their own, so packets can't be counted as frames.
 _PACKETS_ARE_NOT_FRAMES = frozenset({"vp8"})
 
+_CHEAPER_THAN_A_SEEK = 12
+"""Frames that are rather decoded and dropped than skipped by opening the file anew."""
+
 
 def read_index(path: str, label: str) -> Index:
     """The frame index, from packet headers and one decoded frame.
@@ -55,7 +58,8 @@ def read_index(path: str, label: str) -> Index:
     timed = True
     if not (countable and len(keys) and keys[0] == pts[0] and (np.diff(pts) > 0).all()):
         pts, timed = _scan(path)
-        keys = keys[np.isin(keys, pts)] if timed else pts[:1]
+        # The first frame is reached from the start of the file, key frame or not.
+        keys = np.union1d(pts[:1], keys[np.isin(keys, pts)] if timed else pts[:1])
     with _opened(path) as (container, stream):
         stream.codec_context.thread_count = 1
         first = next(container.decode(stream), None)
@@ -103,9 +107,11 @@ class AvDecoder:
         """Runs of indices that are best decoded in one go, without a seek in between."""
         if isinstance(indices, range) or not self._index.timed:
             return [indices]
-        keys = np.searchsorted(self._index.keys, self._index.pts[list(indices)], side="right")
-        cuts = np.flatnonzero(np.diff(keys) > 0) + 1
-        return [part.tolist() for part in np.split(np.asarray(indices), cuts)]
+        wanted = np.asarray(indices)
+        starts = np.searchsorted(self._index.pts, self._index.keys)
+        key = starts[np.searchsorted(starts, wanted, side="right") - 1]
+        cuts = np.flatnonzero(key[1:] - wanted[:-1] > _CHEAPER_THAN_A_SEEK) + 1
+        return [part.tolist() for part in np.split(wanted, cuts)]
 
     def _from_key(self, start: int, *, threads: str) -> Iterator[tuple[int, Any]]:
         """(index, frame) from ``start`` or a little before."""
