@@ -11,12 +11,9 @@ follows; several may follow one phrase. What a model gets wrong is repaired, nev
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from grounding_core.errors import GroundingError
-from grounding_core.masks import MaskTrack
 from grounding_core.types import GroundedText, Span
 
 SEG = "[SEG]"
@@ -78,23 +75,6 @@ def render(marked: Marked | GroundedText, *, seg: str = SEG) -> str:
                 parts.append(" ")
         done = end
     return "".join([*parts, text[done:]])
-
-
-def attach(
-    marked: Marked, tracks: Sequence[MaskTrack], *, meta: Mapping[str, Any] | None = None
-) -> GroundedText:
-    """The answer that a marked text and its tracks make.
-
-    Args:
-        marked: what :func:`parse` gave.
-        tracks: with the ids that its spans name; ids without a track are left out of the spans.
-        meta: facts about how the answer came about.
-    """
-    known = {track.id for track in tracks}
-    spans = tuple(
-        Span(span.start, span.end, tuple(id for id in span.tracks if id in known)) for span in marked.spans
-    )
-    return GroundedText(text=marked.text, spans=spans, tracks=tuple(tracks), meta=dict(meta or {}))
 
 
 def _tokens(seg: str) -> tuple[str, str, str]:

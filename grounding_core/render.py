@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -111,6 +111,25 @@ def contact_sheet(video: Video, answer: GroundedText, frames: int = 8, *, title:
         pen.text((x, y + cell_h + caption / 2), label, font=drawing.font(13), fill=drawing.FAINT, anchor="lm")
     words.draw(pen, margin, below + gap)
     return sheet
+
+
+def stack_sheets(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Sheets of several answers, one below the other.
+
+    Args:
+        sheets: at least one, of any width.
+
+    Returns:
+        RGB picture as wide as the widest.
+    """
+    from PIL import Image
+
+    page = Image.new("RGB", (max(s.width for s in sheets), sum(s.height for s in sheets)), drawing.PAPER)
+    top = 0
+    for sheet in sheets:
+        page.paste(sheet, (0, top))
+        top += sheet.height
+    return page
 
 
 def save_answer(answer: GroundedText, video: Video, out_dir: str | Path, *, title: str = "") -> Path:

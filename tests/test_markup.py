@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grounding_core.errors import GroundingError
-from grounding_core.markup import SEG, Marked, attach, parse, render
+from grounding_core.markup import SEG, Marked, parse, render
 from grounding_core.masks import MaskTrack
 from grounding_core.types import GroundedText, Span
 
@@ -106,13 +106,6 @@ def test_overlapping_spans_keep_their_tracks() -> None:
         "the red cat", (Span(0, 11, (7,)), Span(4, 11, (3,))), tuple(_track(id) for id in (3, 7))
     )
     assert render(answer) == "<p>the red cat</p> [SEG] [SEG]"
-
-
-def test_attach_leaves_out_tracks_that_were_not_decoded() -> None:
-    answer = attach(parse("<p>two dogs</p> [SEG] [SEG]"), [_track(0)], meta={"seconds": 1.5})
-    assert answer.text == "two dogs"
-    assert answer.spans == (Span(0, 8, (0,)),)
-    assert answer.meta == {"seconds": 1.5}
 
 
 def test_long_malformed_text_is_read_in_linear_time() -> None:

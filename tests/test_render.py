@@ -14,7 +14,7 @@ from PIL import Image
 from grounding_core.drawing import PALETTE, ink_on, track_color
 from grounding_core.errors import GroundingError, VideoError
 from grounding_core.masks import MaskTrack
-from grounding_core.render import contact_sheet, save_answer, write_overlay
+from grounding_core.render import contact_sheet, save_answer, stack_sheets, write_overlay
 from grounding_core.serial import from_json
 from grounding_core.types import GroundedText, Span
 from grounding_core.video import Video
@@ -100,6 +100,14 @@ def test_sheet_of_any_number_of_frames(count: int, frames: int) -> None:
     assert greys == min(count, frames) * side * side
     with pytest.raises(VideoError):
         contact_sheet(video, GroundedText(""), frames=0)
+
+
+def test_sheets_stack_without_loss() -> None:
+    sheets = [Image.new("RGB", (30, 10), (255, 0, 0)), Image.new("RGB", (20, 40), (0, 255, 0))]
+    page = np.asarray(stack_sheets(sheets))
+    assert page.shape == (50, 30, 3)
+    assert (page[:10] == (255, 0, 0)).all() and (page[10:, :20] == (0, 255, 0)).all()
+    assert (page[10:, 20:] == 255).all()
 
 
 def test_saved_answer_is_complete(tmp_path: Path) -> None:
