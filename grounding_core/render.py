@@ -149,12 +149,13 @@ def save_answer(answer: GroundedText, video: Video, out_dir: str | Path, *, titl
         The folder.
 
     Raises:
-        GroundingError: the answer is about another video, or the folder holds other files.
+        GroundingError: the answer is about another video, or the folder holds other files or can't
+            be written.
         VideoError: a frame can't be decoded.
     """
     from PIL import Image
 
-    with _folder(Path(out_dir)) as folder:
+    with _folder(Path(out_dir).resolve()) as folder:
         record = {
             "video": {
                 "source": video.source,
@@ -180,23 +181,27 @@ def save_answer(answer: GroundedText, video: Video, out_dir: str | Path, *, titl
 @contextmanager
 def _folder(target: Path) -> Iterator[Path]:
     """A folder to write into that becomes ``target`` if all goes well, and vanishes otherwise."""
-    if target.exists():
-        others = [] if target.is_dir() else [target.name]
-        others = others or sorted(item.name for item in target.iterdir() if item.name not in _CONTENTS)
-        if others:
-            raise GroundingError(
-                f"{target} is in use: it holds {others[0]}, which is no part of an answer.",
-                "Choose another folder.",
-            )
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
     try:
+        if target.exists():
+            others = [] if target.is_dir() else [target.name]
+            others = others or sorted(item.name for item in target.iterdir() if item.name not in _CONTENTS)
+            if others:
+                raise GroundingError(
+                    f"{target} is in use: it holds {others[0]}, which is no part of an answer.",
+                    "Choose another folder.",
+                )
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
         yield part
         if target.exists():
             shutil.rmtree(target)
         part.rename(target)
+    except OSError as error:
+        raise GroundingError(
+            f"{target} can't be written: {error.strerror or error}.",
+            "Choose a folder with room that is yours.",
+        ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

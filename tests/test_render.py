@@ -162,6 +162,12 @@ def test_other_peoples_files_are_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(GroundingError, match=r"file.answer can't be written"):
+        save_answer(GroundedText(""), _grey(1, 8, 8), tmp_path / "file" / "answer")
+
+
 def test_an_answer_about_another_video_is_refused(tmp_path: Path) -> None:
     answer = _answer(_grey(3, 16, 16))
     for video in (_grey(4, 16, 16), _grey(3, 16, 20)):
