@@ -222,7 +222,7 @@ def _words(text: str, tracks: tuple[int, ...]) -> Iterable[tuple[str, tuple[int,
                 blank = " "
             else:
                 blank = " "
-        if line.endswith(" ") and line.strip():
+        if line.endswith(" "):
             yield " ", tracks, False
 
 
