@@ -19,7 +19,7 @@ def encode(mask: npt.ArrayLike) -> bytes | None:
     """COCO-RLE counts of one mask (H, W); None if it has no pixel."""
     array = np.asarray(mask)
     if array.ndim != 2:
-        raise GroundingError(f"A mask must have shape (H, W), got {array.shape}.", "Pass one frame at a time.")
+        raise GroundingError(f"A mask has shape (H, W), got {array.shape}.", "Pass one frame at a time.")
     if not array.any():
         return None
     return bytes(coco.encode(np.asfortranarray(array.astype(np.uint8)))["counts"])
@@ -77,7 +77,7 @@ class MaskTrack:
         for mask in masks:
             array = np.asarray(mask)
             if size is not None and array.shape != size:
-                raise GroundingError(f"Track {id} changes size from {size} to {array.shape}.", "Use one size.")
+                raise GroundingError(f"Track {id} changes from {size} to {array.shape}.", "Use one size.")
             frames.append(encode(array))
             size = (int(array.shape[0]), int(array.shape[1]))
         if size is None:

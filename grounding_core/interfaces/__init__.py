@@ -1,1 +1,1 @@
-"""The six roles of a grounding model, data sets, and whole models: one file each."""
+"""The roles of a grounding model, data sets, and whole models: one file each."""

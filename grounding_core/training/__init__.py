@@ -1,0 +1,1 @@
+"""Training of composed models: configuration, losses, collation, and the loop on accelerate."""

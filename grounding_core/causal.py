@@ -1,0 +1,162 @@
+"""A LanguageModel over any causal language model of transformers, with its own key-value cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from grounding_core.errors import CheckpointError
+from grounding_core.interfaces.language_model import Generation, LanguageModel, Norm, Prefix, Segment
+
+
+def fork(cache: DynamicCache, rows: Tensor) -> DynamicCache:
+    """A cache whose row i is row ``rows[i]`` of another; gradients flow back into the source."""
+    forked = DynamicCache()
+    for index, layer in enumerate(cache.layers):
+        forked.update(layer.keys[rows], layer.values[rows], index)
+    return forked
+
+
+class CausalLM(LanguageModel):
+    """Drives ``network`` (a ``*ForCausalLM``) and ``tokenizer``; subclasses say where they come from.
+
+    The answer is decoded greedily. States are read from the network's last layer as it generates:
+    no second pass.
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        *,
+        network: nn.Module,
+        tokenizer: Any,
+        special_tokens: Sequence[str],
+        norm: Norm,
+    ) -> None:
+        super().__init__(config, special_tokens=special_tokens, norm=norm)
+        self.network: Any = network
+        self.tokenizer = tokenizer
+        tokenizer.add_tokens(list(special_tokens), special_tokens=True)
+        rows = self.network.get_input_embeddings().num_embeddings
+        if len(tokenizer) > rows:
+            self.network.resize_token_embeddings(len(tokenizer))
+        self._norm: Norm = norm
+
+    def tokenize(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        return str(
+            self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        )
+
+    def token_id(self, token: str) -> int:
+        index = self.tokenizer.convert_tokens_to_ids(token)
+        if index is None or index == self.tokenizer.unk_token_id:
+            raise CheckpointError(
+                f"The tokenizer has no token {token}.", "Use the checkpoint's own tokenizer."
+            )
+        return int(index)
+
+    @property
+    def start_ids(self) -> list[int]:
+        return [] if self.tokenizer.bos_token_id is None else [int(self.tokenizer.bos_token_id)]
+
+    @property
+    def end_id(self) -> int:
+        return int(self.tokenizer.eos_token_id)
+
+    def prefix(self, segments: Sequence[Segment]) -> Prefix:
+        embed = self.network.get_input_embeddings()
+        device = embed.weight.device
+        rows = max((part.shape[0] for part in segments if isinstance(part, Tensor)), default=1)
+        parts = []
+        for part in segments:
+            if isinstance(part, Tensor):
+                parts.append(part.to(embed.weight.dtype))
+            elif len(part):
+                parts.append(embed(torch.tensor([list(part)], device=device)).expand(rows, -1, -1))
+        inputs = torch.cat(parts, dim=1)
+        cache = DynamicCache()
+        self.network.get_decoder()(inputs_embeds=inputs, past_key_values=cache, use_cache=True)
+        return Prefix(cache=cache, length=inputs.shape[1], rows=rows)
+
+    def _read(
+        self, cache: DynamicCache, ids: Tensor, mask: Tensor | None, positions: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Read (n, s) ids after a cache; final states after the norm, and the chosen states (n, s, dl)."""
+        decoder = self.network.get_decoder()
+        captured: list[Tensor] = []
+        handle = None
+        if self._norm == "before":
+            handle = decoder.norm.register_forward_pre_hook(lambda _, args: captured.append(args[0]))
+        try:
+            output = decoder(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+            )
+        finally:
+            if handle is not None:
+                handle.remove()
+        final: Tensor = output.last_hidden_state
+        return final, captured[0] if captured else final
+
+    @torch.inference_mode()
+    def generate(
+        self, prefix: Prefix, prompts: Sequence[Sequence[int]], *, max_new_tokens: int
+    ) -> Generation:
+        count = len(prompts)
+        if count == 0:
+            return Generation([], [], [])
+        device = self.network.get_input_embeddings().weight.device
+        longest = max(len(prompt) for prompt in prompts)
+        # Left padding: the last prompt token of every row is in the last column, so rows decode together.
+        ids = torch.full((count, longest), self.end_id, device=device)
+        real = torch.zeros((count, longest), dtype=torch.long, device=device)
+        for row, prompt in enumerate(prompts):
+            ids[row, longest - len(prompt) :] = torch.tensor(list(prompt), device=device)
+            real[row, longest - len(prompt) :] = 1
+        padded = bool((real == 0).any())
+        past = torch.ones((count, prefix.length), dtype=torch.long, device=device)
+        positions = prefix.length + (real.cumsum(1) - 1).clamp(min=0)
+        cache = fork(prefix.cache, torch.zeros(count, dtype=torch.long, device=device))
+        mask = torch.cat([past, real], dim=1) if padded else None
+        final, state = self._read(cache, ids, mask, positions)
+
+        answers: list[list[int]] = [[] for _ in prompts]
+        states: list[list[Tensor]] = [[state[row, -1]] for row in range(count)]
+        open_rows = set(range(count))
+        next_position = positions[:, -1:]
+        for _ in range(max_new_tokens):
+            chosen = self.network.lm_head(final[:, -1]).argmax(-1)
+            for row in sorted(open_rows):
+                token = int(chosen[row])
+                if token == self.end_id:
+                    open_rows.discard(row)
+                else:
+                    answers[row].append(token)
+            if not open_rows:
+                break
+            next_position = next_position + 1
+            if mask is not None:
+                mask = torch.cat([mask, mask.new_ones(count, 1)], dim=1)
+            final, state = self._read(cache, chosen[:, None], mask, next_position)
+            for row in open_rows:
+                states[row].append(state[row, -1])
+        return Generation(
+            ids=answers,
+            states=[torch.stack(rows) for rows in states],
+            truncated=[row in open_rows for row in range(count)],
+        )
+
+    def teach(self, prefix: Prefix, rows: Tensor, ids: Tensor, learned: Tensor) -> tuple[Tensor, Tensor]:
+        final, states = self._read(fork(prefix.cache, rows), ids, None, None)
+        logits: Tensor = self.network.lm_head(final[:, :-1][learned[:, 1:]])
+        return logits, states

@@ -1,0 +1,259 @@
+"""From a recipe to a model: ``plan`` checks everything without weights, ``build`` loads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from grounding_core.config import QUESTION, ROLES, TEXT, VISUAL, Recipe, validation_problems
+from grounding_core.errors import GroundingError, PluginError, RecipeError
+from grounding_core.hookspecs import Kind
+from grounding_core.interfaces.specs import DecoderSpec, EncoderSpec, LanguageSpec
+from grounding_core.plugins import registry
+
+if TYPE_CHECKING:
+    from grounding_core.interfaces.grounder import Grounder
+    from grounding_core.model import GroundingModel
+
+REQUIRED = ("language_model", "prompt_adapter", "mask_decoder", "sampling", "seg", "prompts")
+
+
+@dataclass(frozen=True)
+class PlannedPart:
+    """A part whose component is found and whose options are valid."""
+
+    role: str
+    name: str
+    component: type[Any]
+    config: Any
+    facts: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe that fits together.
+
+    Attributes:
+        recipe: what was planned.
+        parts: by role.
+        specs: encoder, language and decoder specs by role.
+        visual_tokens: tokens a video takes in the language model, by branch.
+        context: the language model's context length.
+    """
+
+    recipe: Recipe
+    parts: Mapping[str, PlannedPart] = field(default_factory=dict)
+    specs: Mapping[str, Any] = field(default_factory=dict)
+    visual_tokens: Mapping[str, int] = field(default_factory=dict)
+    context: int = 0
+
+
+def plan(recipe: Recipe) -> Plan:
+    """Resolve names, validate options, check widths, grids, frame counts and the context budget.
+
+    Reads no weights.
+
+    Raises:
+        RecipeError: all problems at once, each with its path in the recipe.
+    """
+    problems: list[tuple[str, str]] = []
+    if recipe.model is not None:
+        return _plan_whole(recipe, problems)
+    for name in REQUIRED:
+        if getattr(recipe, name) is None:
+            problems.append((name, "is missing; a composed model needs it"))
+    parts: dict[str, PlannedPart] = {}
+    specs: dict[str, Any] = {}
+    for role in recipe.parts():
+        _resolve(recipe, role, parts, specs, problems)
+    _check_branches(recipe, parts, problems)
+    visual = _check_tokens(recipe, parts, specs, problems)
+    _check_prompts(recipe, problems)
+    if problems:
+        raise RecipeError(recipe.name, problems)
+    return Plan(recipe, parts, specs, visual, specs["language_model"].context)
+
+
+def build(recipe: Recipe, *, weights: bool = True) -> Grounder:
+    """The model of a recipe, in evaluation mode, on the CPU.
+
+    Args:
+        recipe: what to build.
+        weights: False leaves a composed model at its random initialisation (training from scratch).
+
+    Raises:
+        RecipeError: as :func:`plan`.
+        CheckpointError: weights are missing or do not fit.
+    """
+    planned = plan(recipe)
+    if recipe.model is not None:
+        part = planned.parts["model"]
+        model: Grounder = part.component(part.config)
+        return model
+    return build_composed(planned, weights=weights)
+
+
+def build_composed(planned: Plan, *, weights: bool = True) -> GroundingModel:
+    """The composed model of a plan; see :func:`build`."""
+    from grounding_core.checkpoint import load_weights
+    from grounding_core.model import GroundingModel
+
+    recipe = planned.recipe
+    assert recipe.seg is not None  # plan() has checked
+    specs = planned.specs
+    language: LanguageSpec = specs["language_model"]
+    modules: dict[str, Any] = {}
+    for role, part in planned.parts.items():
+        if role.endswith("_encoder") or role == "mask_decoder":
+            modules[role] = part.component(part.config)
+        elif role == "language_model":
+            modules[role] = part.component(
+                part.config, special_tokens=(recipe.seg.token,), norm=recipe.seg.norm
+            )
+        elif role == "prompt_adapter":
+            modules[role] = part.component(part.config, width=language.width, target=specs["mask_decoder"])
+        else:
+            source = specs[role.replace("adapter", "encoder")]
+            modules[role] = part.component(part.config, source=source, width=language.width)
+    model = GroundingModel(planned, modules)
+    if weights and recipe.checkpoint is not None:
+        load_weights(model, recipe.checkpoint)
+    return model.eval()
+
+
+def _plan_whole(recipe: Recipe, problems: list[tuple[str, str]]) -> Plan:
+    problems += [(role, "stands beside `model`; a whole model has no parts") for role in recipe.parts()]
+    assert recipe.model is not None
+    parts: dict[str, PlannedPart] = {}
+    _load(recipe, "model", "model", parts, problems)
+    if problems:
+        raise RecipeError(recipe.name, problems)
+    return Plan(recipe, parts)
+
+
+def _load(
+    recipe: Recipe, role: str, kind: Kind, parts: dict[str, PlannedPart], problems: list[tuple[str, str]]
+) -> None:
+    part = getattr(recipe, role)
+    try:
+        component = registry().load(kind, part.type)
+        config = component.Config.model_validate(part.options)
+    except PluginError as error:
+        problems.append((f"{role}.type", str(error)))
+    except ValidationError as error:
+        problems.extend(validation_problems(error, role))
+    else:
+        parts[role] = PlannedPart(role, part.type, component, config)
+
+
+def _resolve(
+    recipe: Recipe,
+    role: str,
+    parts: dict[str, PlannedPart],
+    specs: dict[str, Any],
+    problems: list[tuple[str, str]],
+) -> None:
+    _load(recipe, role, ROLES[role], parts, problems)
+    if role not in parts or not hasattr(parts[role].component, "spec"):
+        return
+    try:
+        specs[role] = parts[role].component.spec(parts[role].config)
+    except GroundingError as error:
+        problems.append((role, str(error)))
+
+
+def _check_branches(
+    recipe: Recipe, parts: Mapping[str, PlannedPart], problems: list[tuple[str, str]]
+) -> None:
+    if recipe.image_encoder is None and recipe.video_encoder is None:
+        problems.append(
+            ("image_encoder", "is missing, and so is video_encoder; one of them must see the video")
+        )
+    for branch in ("image", "video"):
+        encoder, adapter = getattr(recipe, f"{branch}_encoder"), getattr(recipe, f"{branch}_adapter")
+        if encoder is not None and adapter is None:
+            problems.append((f"{branch}_adapter", f"is missing; {branch}_encoder needs one"))
+        if adapter is not None and encoder is None:
+            problems.append(
+                (f"{branch}_adapter", f"has no {branch}_encoder to adapt; set {branch}_adapter=null")
+            )
+    if (
+        recipe.sampling is not None
+        and recipe.sampling.single_image == "image_branch"
+        and recipe.image_encoder is None
+    ):
+        problems.append(("sampling.single_image", "image_branch needs an image_encoder; use as_video"))
+
+
+def _check_tokens(
+    recipe: Recipe,
+    parts: Mapping[str, PlannedPart],
+    specs: Mapping[str, Any],
+    problems: list[tuple[str, str]],
+) -> dict[str, int]:
+    frames = recipe.sampling.frames if recipe.sampling is not None else 0
+    visual: dict[str, int] = {}
+    for branch in ("image", "video"):
+        source: EncoderSpec | None = specs.get(f"{branch}_encoder")
+        adapter = parts.get(f"{branch}_adapter")
+        if source is None or adapter is None:
+            continue
+        if adapter.component.needs_grid and source.grid is None:
+            problems.append(
+                (
+                    f"{branch}_adapter",
+                    f"{adapter.name} needs a patch grid, which {branch}_encoder does not have",
+                )
+            )
+            continue
+        if frames % (source.chunk * source.stride):
+            problems.append(
+                (
+                    "sampling.frames",
+                    f"{frames} is not a multiple of the {source.chunk} frames {branch}_encoder takes",
+                )
+            )
+            continue
+        try:
+            visual[branch] = adapter.component.num_tokens(adapter.config, source, frames)
+        except GroundingError as error:
+            problems.append((f"{branch}_adapter", str(error)))
+    language: LanguageSpec | None = specs.get("language_model")
+    need = sum(visual.values()) + recipe.generation.max_new_tokens
+    if language is not None and need >= language.context:
+        problems.append(
+            (
+                "language_model",
+                f"context of {language.context} tokens is too short for {sum(visual.values())} visual tokens "
+                f"and answers of {recipe.generation.max_new_tokens}; "
+                "use fewer frames, more pooling or shorter answers",
+            )
+        )
+    decoder: DecoderSpec | None = specs.get("mask_decoder")
+    if decoder is not None and decoder.prompt_tokens < 1:
+        problems.append(
+            ("mask_decoder", f"takes {decoder.prompt_tokens} prompt tokens; it must take at least 1")
+        )
+    return visual
+
+
+def _check_prompts(recipe: Recipe, problems: list[tuple[str, str]]) -> None:
+    if recipe.prompts is None:
+        return
+    layout = recipe.prompts.layout
+    for slot in (VISUAL, QUESTION):
+        if layout.count(slot) != 1:
+            problems.append(("prompts.layout", f"must hold {slot} exactly once"))
+            return
+    if layout.index(VISUAL) > layout.index(QUESTION):
+        problems.append(
+            ("prompts.layout", f"{VISUAL} must come before {QUESTION}, so that questions can share the video")
+        )
+    for kind in ("refer", "ask", "locate"):
+        if TEXT not in getattr(recipe.prompts, kind):
+            problems.append((f"prompts.{kind}", f"must hold {TEXT}, where the question's words go"))
+    if recipe.seg is not None and recipe.seg.token not in recipe.prompts.answer:
+        problems.append(("prompts.answer", f"must hold the seg token {recipe.seg.token}"))

@@ -1,0 +1,225 @@
+"""Recipes: a YAML file that names components and checkpoints, and so is a model. No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from grounding_core.errors import RecipeError
+from grounding_core.hookspecs import Kind
+from grounding_core.training.config import TrainConfig
+
+ROLES: dict[str, Kind] = {
+    "image_encoder": "image_encoder",
+    "video_encoder": "video_encoder",
+    "image_adapter": "vision_adapter",
+    "video_adapter": "vision_adapter",
+    "language_model": "language_model",
+    "prompt_adapter": "prompt_adapter",
+    "mask_decoder": "mask_decoder",
+}
+"""Part of a recipe -> kind of component that fills it."""
+
+QUESTION = "{question}"
+VISUAL = "{visual}"
+TEXT = "{text}"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(BaseModel):
+    """A component by name; every further key is one of its own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    type: str = Field(description="Name of an installed component; `grounding plugins` lists them.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The component's own options."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Sampling(_Strict):
+    """How many frames the encoders see, and what a single image is."""
+
+    frames: int = Field(
+        ge=1,
+        description="Frames given to both encoders, evenly spread; a shorter video repeats its last frame.",
+    )
+    single_image: Literal["as_video", "image_branch"] = Field(
+        default="as_video",
+        description="A video of one frame: repeated as any short video is, or the image branch alone.",
+    )
+
+
+class Seg(_Strict):
+    """Which state of the language model is a mask prompt: facts of the checkpoint, without defaults."""
+
+    token: str = Field(description="The token that asks for a mask, e.g. [SEG].")
+    state: Literal["predicting", "consuming"] = Field(
+        description="The state that predicts the token, or the one after reading it."
+    )
+    norm: Literal["before", "after"] = Field(description="Taken before or after the final norm.")
+
+
+class Prompts(_Strict):
+    """The words around a question: one template per query kind, and the order of the parts."""
+
+    layout: str = Field(
+        description="System text, {visual} and {question} in the order the model was trained with."
+    )
+    turn: str = Field(
+        default="",
+        description="Between two turns of a conversation: {answer}, then the start of the next question.",
+    )
+    describe: str = Field(description="Question for kind `describe`.")
+    refer: str = Field(description="Question for kind `refer`, with {text}.")
+    ask: str = Field(description="Question for kind `ask`, with {text}.")
+    locate: str = Field(description="Question for kind `locate`, with {text}.")
+    lower_case: bool = Field(
+        default=False, description="Lower-case a `refer` expression, as the reference does."
+    )
+    answer: str = Field(
+        default="It is [SEG].", description="Answer taught for refer, ask and locate; holds the seg token."
+    )
+
+    def question(self, kind: str, text: str) -> str:
+        """The question as the model reads it."""
+        template: str = getattr(self, kind)
+        words = text.lower() if self.lower_case and kind == "refer" else text
+        return template.replace(TEXT, words.strip())
+
+
+class GenerationOptions(_Strict):
+    """How answers are decoded (greedily)."""
+
+    max_new_tokens: int = Field(default=512, ge=1, description="Longest answer in tokens.")
+
+
+class Recipe(_Strict):
+    """A model: seven parts, the facts of its checkpoint, and where its weights are."""
+
+    name: str = Field(description="What reports call it.")
+    description: str = Field(default="", description="One line for people.")
+    image_encoder: Part | None = Field(default=None, description="Sees each frame by itself.")
+    video_encoder: Part | None = Field(default=None, description="Sees frames together.")
+    image_adapter: Part | None = Field(default=None, description="V→L adapter of the image branch.")
+    video_adapter: Part | None = Field(default=None, description="V→L adapter of the video branch.")
+    language_model: Part | None = Field(
+        default=None, description="Reads visual tokens and the question, answers."
+    )
+    prompt_adapter: Part | None = Field(default=None, description="L→V adapter: state to mask prompt.")
+    mask_decoder: Part | None = Field(default=None, description="Turns prompts into masks.")
+    model: Part | None = Field(default=None, description="A whole model instead of the seven parts.")
+    sampling: Sampling | None = Field(default=None, description="Frames for the encoders.")
+    seg: Seg | None = Field(default=None, description="What a mask prompt is in this checkpoint.")
+    prompts: Prompts | None = Field(default=None, description="Templates.")
+    generation: GenerationOptions = Field(default=GenerationOptions(), description="Decoding of answers.")
+    training: TrainConfig | None = Field(default=None, description="How `grounding train` trains it.")
+    checkpoint: str | None = Field(
+        default=None,
+        description="Folder with model.safetensors (./ is the recipe's own folder); none: each part its own.",
+    )
+
+    def parts(self) -> dict[str, Part]:
+        """The parts that are there, by role."""
+        return {role: part for role in ROLES if (part := getattr(self, role)) is not None}
+
+    def fingerprint(self) -> str:
+        """A hash of everything that shapes predictions, apart from the weights and where they lie."""
+        content = self.model_dump(mode="json", exclude={"description", "checkpoint", "training"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @classmethod
+    def load(cls, source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+        """Read a recipe.
+
+        Args:
+            source: name of an installed recipe, or path of a YAML file.
+            overrides: ``part.option=value``, value in YAML; ``part=null`` takes a part out.
+
+        Raises:
+            RecipeError: all problems found, each with its path in the recipe.
+            PluginError: no such recipe is installed.
+        """
+        path = Path(source)
+        if path.suffix not in (".yaml", ".yml"):
+            from grounding_core.plugins import registry
+
+            path = registry().path("recipe", str(source))
+        if not path.is_file():
+            raise RecipeError(
+                str(source), [("", "the file does not exist; check the path, or name an installed recipe")]
+            )
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RecipeError(
+                str(source), [("", f"not valid YAML: {' '.join(str(error).split())}")]
+            ) from error
+        if not isinstance(data, dict):
+            raise RecipeError(
+                str(source), [("", "a recipe is a mapping of parts; this file holds something else")]
+            )
+        for override in overrides:
+            _override(data, override, str(source))
+        return cls.parse(_anchor(data, path.resolve().parent), label=str(source))
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any], *, label: str = "(inline)") -> Recipe:
+        """Validate a mapping; see :meth:`load` for errors."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise RecipeError(label, validation_problems(error)) from error
+
+
+def validation_problems(error: ValidationError, prefix: str = "") -> list[tuple[str, str]]:
+    """Pydantic's findings as (path, message)."""
+    found = []
+    for item in error.errors():
+        path = ".".join([*([prefix] if prefix else []), *(str(part) for part in item["loc"])])
+        message = item["msg"].lower() if item["type"] != "extra_forbidden" else "no such option here"
+        found.append((path, message))
+    return found
+
+
+def _override(data: dict[str, Any], override: str, label: str) -> None:
+    key, sign, text = override.partition("=")
+    if not sign or not key.strip():
+        raise RecipeError(label, [(override, "write overrides as part.option=value")])
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(label, [(key, f"{text!r} is not a YAML value")]) from error
+    *path, last = key.strip().split(".")
+    node = data
+    for step in path:
+        child = node.get(step)
+        if child is None:
+            child = node[step] = {}
+        if not isinstance(child, dict):
+            raise RecipeError(label, [(key, f"{step} holds a value, not a mapping")])
+        node = child
+    if last == "type" and node.get("type") != value:
+        node.clear()  # another component has options of its own
+    node[last] = value
+
+
+def _anchor(value: Any, folder: Path) -> Any:
+    """Make strings that begin with ./ absolute: they are relative to the recipe's own folder."""
+    if isinstance(value, dict):
+        return {key: _anchor(item, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_anchor(item, folder) for item in value]
+    if isinstance(value, str) and value.startswith("./"):
+        return str(folder / value[2:])
+    return value

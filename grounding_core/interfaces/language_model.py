@@ -1,0 +1,105 @@
+"""Language models that read visual tokens, answer, and show the states behind each token."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from grounding_core.interfaces.component import Configured
+from grounding_core.interfaces.specs import LanguageSpec
+
+Segment = Tensor | Sequence[int]
+"""Part of a prefix: embeddings (b, m, dl), or token ids shared by all b rows."""
+
+Norm = Literal["before", "after"]
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What has been read: b rows of equal length, kept as the model's own key-value cache."""
+
+    cache: Any
+    length: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Answers to n prompts.
+
+    Attributes:
+        ids: n lists of generated token ids, the end token not included.
+        states: n tensors (g + 1, dl): ``states[i]`` predicts ``ids[i]``, ``states[i + 1]`` follows it.
+        truncated: n flags: the answer reached the token limit before an end token.
+    """
+
+    ids: list[list[int]]
+    states: list[Tensor]
+    truncated: list[bool]
+
+
+class LanguageModel(nn.Module, Configured):
+    """Construct with ``(config, *, special_tokens: Sequence[str], norm: Norm)``.
+
+    ``special_tokens`` become single tokens of the vocabulary; ``norm`` says whether ``states`` are
+    taken before or after the final norm (a fact of the checkpoint, from its recipe).
+    """
+
+    def __init__(self, config: Any, *, special_tokens: Sequence[str], norm: Norm) -> None:
+        super().__init__()
+
+    @classmethod
+    @abstractmethod
+    def spec(cls, config: Any) -> LanguageSpec:
+        """Shapes, without loading weights."""
+
+    @abstractmethod
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a text, without start or end tokens."""
+
+    @abstractmethod
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """Text of token ids, special tokens included as text."""
+
+    @abstractmethod
+    def token_id(self, token: str) -> int:
+        """Id of one special token."""
+
+    @property
+    @abstractmethod
+    def start_ids(self) -> list[int]:
+        """Ids that begin every sequence (a start token, or none)."""
+
+    @property
+    @abstractmethod
+    def end_id(self) -> int:
+        """Id that ends an answer."""
+
+    @abstractmethod
+    def prefix(self, segments: Sequence[Segment]) -> Prefix:
+        """Read segments one after the other, once."""
+
+    @abstractmethod
+    def generate(
+        self, prefix: Prefix, prompts: Sequence[Sequence[int]], *, max_new_tokens: int
+    ) -> Generation:
+        """Answer n prompts after a prefix of one row, greedily, decoded together."""
+
+    @abstractmethod
+    def teach(self, prefix: Prefix, rows: Tensor, ids: Tensor, learned: Tensor) -> tuple[Tensor, Tensor]:
+        """Read given answers, for training.
+
+        Args:
+            prefix: b rows.
+            rows: (n,) the prefix row each sequence follows.
+            ids: (n, s) right-padded token ids.
+            learned: (n, s) True on the w tokens to predict; never on the first.
+
+        Returns:
+            logits (w, vocabulary) that predict ``ids[learned]``, and states (n, s, dl), where position i
+            predicts ids[:, i + 1].
+        """

@@ -1,0 +1,292 @@
+"""The pipeline: encode a video once, answer many questions with text, spans and mask tracks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+from torch import Tensor, nn
+
+from grounding_core.checkpoint import digest
+from grounding_core.compose import Plan
+from grounding_core.config import QUESTION, VISUAL, Prompts, Sampling, Seg
+from grounding_core.errors import QueryError
+from grounding_core.interfaces.adapters import PromptAdapter, VisionAdapter
+from grounding_core.interfaces.encoders import ImageEncoder, VideoEncoder
+from grounding_core.interfaces.language_model import LanguageModel, Prefix
+from grounding_core.interfaces.mask_decoder import MaskDecoder
+from grounding_core.markup import parse
+from grounding_core.masks import MaskTrack, encode
+from grounding_core.types import GroundedText, Query
+from grounding_core.video import Video, sample_indices
+
+Turn = tuple[str, str]
+"""A past question (as its template rendered it) and its answer's markup."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """A video that has been read: its visual tokens' key-value cache and the decoder's scene."""
+
+    video: Video
+    prefix: Prefix
+    scene: Any
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A training batch: b videos, n sequences, k objects.
+
+    Attributes:
+        clips: b tensors uint8 (t, H, W, 3), frames for the encoders.
+        mask_frames: uint8 (b, t, H, W, 3), frames for the mask loss.
+        rows: (n,) the video each sequence asks about.
+        ids: (n, s) right-padded token ids: question and answer.
+        lengths: (n,) how many of them are real.
+        learned: (n, s) True on the tokens of the answer.
+        seg: (k, 2) sequence and position of the state behind each object's prompt.
+        masks: (k, t, H, W) target masks on ``mask_frames``.
+    """
+
+    clips: Sequence[Tensor]
+    mask_frames: Tensor
+    rows: Tensor
+    ids: Tensor
+    lengths: Tensor
+    learned: Tensor
+    seg: Tensor
+    masks: Tensor
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a training batch gives.
+
+    Attributes:
+        tokens: (w, vocabulary) logits of the w learned tokens of the batch.
+        targets: (w,) their ids.
+        masks: (k, t, h, w) mask logits.
+        visible: (k, t) visibility logits.
+    """
+
+    tokens: Tensor
+    targets: Tensor
+    masks: Tensor
+    visible: Tensor
+
+
+class GroundingModel(nn.Module):
+    """A composed model. Made by :func:`grounding_core.compose.build`."""
+
+    image_encoder: ImageEncoder | None
+    video_encoder: VideoEncoder | None
+    image_adapter: VisionAdapter | None
+    video_adapter: VisionAdapter | None
+    language_model: LanguageModel
+    prompt_adapter: PromptAdapter
+    mask_decoder: MaskDecoder
+
+    def __init__(self, planned: Plan, modules: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        recipe = planned.recipe
+        assert recipe.sampling and recipe.seg and recipe.prompts  # plan() has checked
+        for role in ("image_encoder", "video_encoder", "image_adapter", "video_adapter"):
+            setattr(self, role, modules.get(role))
+        self.language_model = modules["language_model"]  # type: ignore[assignment]
+        self.prompt_adapter = modules["prompt_adapter"]  # type: ignore[assignment]
+        self.mask_decoder = modules["mask_decoder"]  # type: ignore[assignment]
+        self.plan = planned
+        self.sampling: Sampling = recipe.sampling
+        self.seg: Seg = recipe.seg
+        self.prompts: Prompts = recipe.prompts
+        self.seg_id = self.language_model.token_id(self.seg.token)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    # ---- encode once -----------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def encode(self, video: Video | str | Path) -> Context:
+        """Read a video once; all its questions share the result.
+
+        Raises:
+            VideoError: it can't be read.
+        """
+        video = video if isinstance(video, Video) else Video.open(video)
+        frames = torch.from_numpy(video.frames(sample_indices(len(video), self.sampling.frames)))
+        return Context(
+            video, self.read([frames], single_image=len(video) == 1), self.mask_decoder.open(video)
+        )
+
+    def read(self, clips: Sequence[Tensor], *, single_image: bool = False) -> Prefix:
+        """System text and visual tokens of b videos, read into the language model."""
+        head = self.prompts.layout.partition(VISUAL)[0]
+        lm = self.language_model
+        return lm.prefix(
+            [[*lm.start_ids, *lm.tokenize(head)], self.visual_tokens(clips, single_image=single_image)]
+        )
+
+    def visual_tokens(self, clips: Sequence[Tensor], *, single_image: bool = False) -> Tensor:
+        """Visual tokens (b, m, dl) of b clips: the image branch's, then the video branch's."""
+        image_only = single_image and self.sampling.single_image == "image_branch"
+        if image_only:
+            clips = [clip[:1] for clip in clips]
+        tokens = []
+        if self.image_encoder is not None and self.image_adapter is not None:
+            tokens.append(self.image_adapter(self.image_encoder(clips)))
+        if self.video_encoder is not None and self.video_adapter is not None and not image_only:
+            tokens.append(self.video_adapter(self.video_encoder(clips)))
+        return torch.cat(tokens, dim=1)
+
+    # ---- ask many --------------------------------------------------------------------------------
+
+    @overload
+    def ground(
+        self, context: Context | Video | str | Path, queries: str | Query, *, history: Sequence[Turn] = ()
+    ) -> GroundedText: ...
+    @overload
+    def ground(
+        self, context: Context | Video | str | Path, queries: Sequence[Query], *, history: Sequence[Turn] = ()
+    ) -> list[GroundedText]: ...
+
+    @torch.inference_mode()
+    def ground(
+        self,
+        context: Context | Video | str | Path,
+        queries: str | Query | Sequence[Query],
+        *,
+        history: Sequence[Turn] = (),
+    ) -> GroundedText | list[GroundedText]:
+        """Answer one question, or several that decode together.
+
+        Args:
+            context: from :meth:`encode`; a video or path is encoded first.
+            queries: a text means ``Query(text, "refer")``.
+            history: earlier turns of the conversation, oldest first.
+
+        Returns:
+            One answer for one query, a list for a sequence.
+
+        Raises:
+            QueryError: a question is empty, or too long for the context.
+            VideoError: the video can't be read.
+        """
+        if not isinstance(context, Context):
+            context = self.encode(context)
+        if isinstance(queries, (str, Query)):
+            return self._answer(context, [Query(queries) if isinstance(queries, str) else queries], history)[
+                0
+            ]
+        return self._answer(context, queries, history)
+
+    def _answer(
+        self, context: Context, queries: Sequence[Query], history: Sequence[Turn]
+    ) -> list[GroundedText]:
+        started = time.perf_counter()
+        lm = self.language_model
+        limit = self.plan.recipe.generation.max_new_tokens
+        prompts = [lm.tokenize(self.question(query, history)) for query in queries]
+        room = self.plan.context - context.prefix.length - limit
+        for query, prompt in zip(queries, prompts, strict=True):
+            if len(prompt) > room:
+                raise QueryError(
+                    f"The question ({len(query.text)} characters, {len(prompt)} tokens with its history) is "
+                    f"too long: {room} tokens are left beside the video and the answer.",
+                    "Shorten it, or start a new conversation.",
+                )
+        generation = lm.generate(context.prefix, prompts, max_new_tokens=limit)
+        offset = 0 if self.seg.state == "predicting" else 1
+        states = [
+            state[[i + offset for i, token in enumerate(ids) if token == self.seg_id]]
+            for ids, state in zip(generation.ids, generation.states, strict=True)
+        ]
+        tracks = self._tracks(context, torch.cat(states)) if states else []
+        answers = []
+        for ids, own, cut in zip(generation.ids, states, generation.truncated, strict=True):
+            raw = self._text(ids)
+            marked = parse(raw, seg=self.seg.token)
+            mine = [
+                MaskTrack(id=i, size=track.size, frames=track.frames)
+                for i, track in enumerate(tracks[: len(own)])
+            ]
+            tracks = tracks[len(own) :]
+            meta = {"markup": raw, "truncated": cut, "seconds": time.perf_counter() - started}
+            answers.append(GroundedText(marked.text, marked.spans, tuple(mine), meta))
+        return answers
+
+    def question(self, query: Query, history: Sequence[Turn] = ()) -> str:
+        """What follows the visual tokens: earlier turns, the question in its template, the answer's start."""
+        before, _, after = self.prompts.layout.partition(VISUAL)[2].partition(QUESTION)
+        past = "".join(asked + self.prompts.turn.replace("{answer}", answer) for asked, answer in history)
+        return before + past + self.prompts.question(query.kind, query.text) + after
+
+    def _text(self, ids: Sequence[int]) -> str:
+        """Text of an answer in which the seg token appears exactly where its id was generated."""
+        token = self.seg.token
+        pieces: list[list[int]] = [[]]
+        for index in ids:
+            if index == self.seg_id:
+                pieces.append([])
+            else:
+                pieces[-1].append(index)
+        return token.join(
+            self.language_model.detokenize(piece).replace(token, "") for piece in pieces
+        ).strip()
+
+    def _tracks(self, context: Context, states: Tensor) -> list[MaskTrack]:
+        if not len(states):
+            return []
+        prompts = self.prompt_adapter(states)
+        frames: list[list[bytes | None]] = [[] for _ in range(len(states))]
+        for logits in self.mask_decoder.track(context.scene, prompts):
+            for row, mask in zip(frames, (logits > 0).cpu().numpy(), strict=True):
+                row.append(encode(mask))
+        size = context.video.size
+        return [MaskTrack(id=i, size=size, frames=tuple(row)) for i, row in enumerate(frames)]
+
+    # ---- training --------------------------------------------------------------------------------
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Token and mask logits of a training batch, with gradients, through the same shared prefix."""
+        prefix = self.read(batch.clips)
+        tokens, targets, states = [], [], []
+        for group in _buckets(batch.lengths):
+            longest = int(batch.lengths[group].max())
+            ids, learned = batch.ids[group, :longest], batch.learned[group, :longest]
+            logits, state = self.language_model.teach(prefix, batch.rows[group], ids, learned)
+            tokens.append(logits)
+            targets.append(ids[learned])
+            own = torch.isin(batch.seg[:, 0], group)
+            place = (batch.seg[own, 0][:, None] == group).int().argmax(1)
+            states.append((own.nonzero()[:, 0], state[place, batch.seg[own, 1]]))
+        order = torch.cat([index for index, _ in states]).argsort()
+        prompts = self.prompt_adapter(torch.cat([state for _, state in states])[order])
+        masks, visible = self.mask_decoder(batch.mask_frames, prompts, batch.rows[batch.seg[:, 0]])
+        return Outputs(torch.cat(tokens), torch.cat(targets), masks, visible)
+
+    def fingerprint(self) -> dict[str, str]:
+        """What must be equal for two runs to give the same predictions."""
+        recipe = self.plan.recipe
+        facts = {"recipe": recipe.name, "recipe_hash": recipe.fingerprint()}
+        if recipe.checkpoint is not None:
+            facts["checkpoint"] = digest(recipe.checkpoint)
+        for package in ("grounding-core", "torch", "transformers"):
+            facts[package] = version(package)
+        return facts
+
+
+def _buckets(lengths: Tensor) -> list[Tensor]:
+    """Indices of short and of long sequences: read apart, where padding them together would cost more."""
+    ordered, order = lengths.sort()
+    count = len(ordered)
+    padded = [int(i * ordered[max(i - 1, 0)] + (count - i) * ordered[-1]) for i in range(count)]
+    split = min(range(count), key=padded.__getitem__)
+    return [part for part in (order[:split], order[split:]) if len(part)]

@@ -1,0 +1,47 @@
+"""VideoGLaMM's losses: cross-entropy on text, BCE and Dice on masks (paper, section 3.4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from grounding_core.model import Batch, Outputs
+from grounding_core.training.config import LossWeights
+
+DICE_SCALE = 1000.0
+DICE_EPS = 1e-6
+
+
+def text_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy over all learned tokens of the batch; logits (w, v), targets (w,)."""
+    return F.cross_entropy(logits.float(), targets)
+
+
+def mask_bce(logits: Tensor, target: Tensor) -> Tensor:
+    """BCE, mean over pixels, then over objects and frames; both (k, t, H, W)."""
+    return F.binary_cross_entropy_with_logits(logits, target)
+
+
+def mask_dice(logits: Tensor, target: Tensor) -> Tensor:
+    """Dice loss, mean over objects and frames; both (k, t, H, W). Scale and epsilon as in the reference."""
+    p = logits.sigmoid().flatten(2)
+    t = target.flatten(2)
+    overlap = 2 * (p * t).sum(-1) / DICE_SCALE
+    total = (p.sum(-1) + t.sum(-1)) / DICE_SCALE
+    return (1 - (overlap + DICE_EPS) / (total + DICE_EPS)).mean()
+
+
+def losses(outputs: Outputs, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
+    """Weighted losses by kind and their sum ``total``; mask logits are resized to the target's size first."""
+    parts = {"text": weights.text * text_loss(outputs.tokens, outputs.targets)}
+    if len(batch.masks):
+        target = batch.masks.to(outputs.masks.dtype)
+        logits = F.interpolate(outputs.masks, size=target.shape[-2:], mode="bilinear", align_corners=False)
+        parts["bce"] = weights.bce * mask_bce(logits, target)
+        parts["dice"] = weights.dice * mask_dice(logits, target)
+        if weights.visible > 0:
+            seen = target.flatten(2).amax(-1)
+            parts["visible"] = weights.visible * F.binary_cross_entropy_with_logits(outputs.visible, seen)
+    parts["total"] = torch.stack(list(parts.values())).sum()
+    return parts

@@ -1,0 +1,70 @@
+"""VideoGLaMM's adapters: V→L projects and then pools, L→V makes one prompt of one state."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from grounding_core.errors import GroundingError
+from grounding_core.interfaces.adapters import PromptAdapter, VisionAdapter
+from grounding_core.interfaces.component import ComponentConfig
+from grounding_core.interfaces.specs import DecoderSpec, EncoderSpec
+
+
+class MlpPoolConfig(ComponentConfig):
+    """How far the patch grid is pooled."""
+
+    grid: tuple[int, int] | None = Field(
+        default=None, description="Patch grid (rows, columns) after pooling; null: no pooling."
+    )
+    pool_images: bool = Field(default=True, description="Pool a single image too; the reference does not.")
+
+
+class MlpPoolAdapter(VisionAdapter):
+    """Linear, GELU, linear, and then adaptive average pooling (the reference's order)."""
+
+    Config = MlpPoolConfig
+    needs_grid = True
+
+    def __init__(self, config: MlpPoolConfig, *, source: EncoderSpec, width: int) -> None:
+        super().__init__(config, source=source, width=width)
+        self.config = config
+        self.source = source
+        self.project = nn.Sequential(nn.Linear(source.width, width), nn.GELU(), nn.Linear(width, width))
+
+    @classmethod
+    def num_tokens(cls, config: MlpPoolConfig, source: EncoderSpec, frames: int) -> int:
+        grid = config.grid or source.grid
+        assert source.grid is not None and grid is not None  # plan() has checked
+        if grid[0] > source.grid[0] or grid[1] > source.grid[1]:
+            raise GroundingError(
+                f"grid {grid} is finer than the encoder's {source.grid}.", "Pool to a coarser grid."
+            )
+        return frames // source.stride * grid[0] * grid[1]
+
+    def forward(self, features: Tensor) -> Tensor:
+        tokens = self.project(features)
+        b, t, _, width = tokens.shape
+        if self.config.grid is not None and (t > 1 or self.config.pool_images):
+            assert self.source.grid is not None
+            grid = tokens.flatten(0, 1).transpose(1, 2).unflatten(2, self.source.grid)
+            tokens = F.adaptive_avg_pool2d(grid, self.config.grid).flatten(2).transpose(1, 2)
+        return tokens.reshape(b, -1, width)
+
+
+class MlpPromptAdapter(PromptAdapter):
+    """Linear, ReLU, linear (the reference's ``text_hidden_fcs``)."""
+
+    Config = ComponentConfig
+
+    def __init__(self, config: ComponentConfig, *, width: int, target: DecoderSpec) -> None:
+        super().__init__(config, width=width, target=target)
+        self.target = target
+        self.project = nn.Sequential(
+            nn.Linear(width, width), nn.ReLU(), nn.Linear(width, target.prompt_tokens * target.prompt_width)
+        )
+
+    def forward(self, states: Tensor) -> Tensor:
+        prompts: Tensor = self.project(states)
+        return prompts.view(-1, self.target.prompt_tokens, self.target.prompt_width)

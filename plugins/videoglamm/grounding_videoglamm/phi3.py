@@ -1,0 +1,96 @@
+"""Phi-3 through transformers (paper, section 3.1: Phi3-Mini-3.8B)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field
+from transformers import Phi3Config as HubConfig
+from transformers import Phi3ForCausalLM, PreTrainedTokenizerFast
+
+from grounding_core.causal import CausalLM
+from grounding_core.errors import CheckpointError
+from grounding_core.interfaces.component import ComponentConfig
+from grounding_core.interfaces.language_model import Norm
+from grounding_core.interfaces.specs import LanguageSpec
+
+
+class Phi3Config(ComponentConfig):
+    """Sizes of the network; or ``weights``, which brings its own. Defaults: Phi-3-mini-4k-instruct."""
+
+    weights: str | None = Field(
+        default=None, description="Hub id or folder of a Phi-3 model; overrides the sizes below."
+    )
+    tokenizer: str = Field(
+        default="microsoft/Phi-3-mini-4k-instruct", description="Hub id, or folder with tokenizer.json."
+    )
+    vocabulary: int = Field(
+        default=32064, description="Rows of the embedding table; grows for new special tokens."
+    )
+    width: int = Field(default=3072, description="Width of the network.")
+    mlp_width: int = Field(default=8192, description="Width of the MLPs.")
+    layers: int = Field(default=32, description="Layers.")
+    heads: int = Field(default=32, description="Attention heads.")
+    context: int = Field(default=4096, description="Longest sequence in tokens.")
+    sliding_window: int | None = Field(
+        default=2047,
+        description="Keys a token sees, itself included; null: all. The released reference sees 2048.",
+    )
+    dropout: float = Field(default=0.0, description="Dropout of attention and residuals, in training.")
+
+
+def _hub_config(config: Phi3Config) -> HubConfig:
+    if config.weights is not None:
+        try:
+            return HubConfig.from_pretrained(config.weights)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"Phi-3 weights {config.weights!r} can't be read: {str(error).splitlines()[0]}",
+                "Give a hub id that this machine can reach, or a folder with config.json.",
+            ) from error
+    return HubConfig(
+        vocab_size=config.vocabulary,
+        hidden_size=config.width,
+        intermediate_size=config.mlp_width,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.heads,
+        max_position_embeddings=config.context,
+        original_max_position_embeddings=config.context,
+        sliding_window=config.sliding_window,
+        attention_dropout=config.dropout,
+        resid_pdrop=config.dropout,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+    )
+
+
+class Phi3(CausalLM):
+    """Phi-3 with its own key-value cache; the prefix of a video is read once."""
+
+    Config = Phi3Config
+
+    def __init__(self, config: Phi3Config, *, special_tokens: Sequence[str], norm: Norm) -> None:
+        hub = _hub_config(config)
+        try:
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(config.tokenizer)
+        except (OSError, ValueError) as error:
+            where = "folder" if Path(config.tokenizer).is_absolute() else "hub id or folder"
+            raise CheckpointError(
+                f"Tokenizer {config.tokenizer!r} can't be read: {str(error).splitlines()[0]}",
+                f"Set language_model.tokenizer to a {where} with tokenizer.json.",
+            ) from error
+        if config.weights is not None:
+            network = Phi3ForCausalLM.from_pretrained(config.weights)
+        else:
+            network = Phi3ForCausalLM(hub)
+        super().__init__(
+            config, network=network, tokenizer=tokenizer, special_tokens=special_tokens, norm=norm
+        )
+
+    @classmethod
+    def spec(cls, config: Phi3Config) -> LanguageSpec:
+        hub = _hub_config(config)
+        return LanguageSpec(width=hub.hidden_size, context=hub.max_position_embeddings)

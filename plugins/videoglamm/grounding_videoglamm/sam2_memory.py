@@ -1,0 +1,111 @@
+"""SAM 2's memory bank for a batch of objects prompted together on the first frame.
+
+Follows ``sam2_base.py`` of the public SAM 2 release as VideoGLaMM runs it; the modules are
+transformers' own, the bookkeeping is ours so that all objects share one batch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import Sam2VideoModel
+from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
+
+
+class Memory:
+    """What the tracker remembers of k objects: bounded, whatever the length of the video.
+
+    Args:
+        network: whose memory modules are used.
+        bf16: round memory features to bfloat16, as the reference does even in fp32.
+        frames: length of the video (normalises the pointers' time encoding).
+    """
+
+    ABSENT: ClassVar[float] = -1024.0
+
+    def __init__(self, network: Sam2VideoModel, *, bf16: bool, frames: int) -> None:
+        self.network = network
+        self.bf16 = bf16
+        pointers = min(frames, network.config.max_object_pointers_in_encoder)
+        self.horizon = max(pointers - 1, 1)
+        self.first: tuple[Tensor, Tensor] | None = None
+        self.first_pointer: Tensor | None = None
+        self.recent: deque[tuple[Tensor, Tensor]] = deque(maxlen=network.num_maskmem - 1)
+        self.pointers: deque[Tensor] = deque(maxlen=max(pointers - 1, 0))
+        self.age = 0
+
+    def add(self, coarse: Tensor, logits: Tensor, token: Tensor, score: Tensor) -> None:
+        """Remember a frame.
+
+        Args:
+            coarse: (k, d, h, w) image features without memory.
+            logits: (k, 4h, 4w) the chosen masks.
+            token: (k, d) the chosen masks' tokens.
+            score: (k, 1) object score logits.
+        """
+        net = self.network
+        prompted = self.first is None
+        high = F.interpolate(
+            logits[:, None].float(), size=(net.image_size,) * 2, mode="bilinear", align_corners=False
+        )
+        mask = (high > 0).to(coarse.dtype) if prompted else high.sigmoid().to(coarse.dtype)
+        mask = mask * net.config.sigmoid_scale_for_mem_enc + net.config.sigmoid_bias_for_mem_enc
+        features, position = net.memory_encoder(coarse, mask)
+        present = (score > 0).to(coarse.dtype)
+        if net.occlusion_spatial_embedding_parameter is not None:
+            features = (
+                features
+                + (1 - present)[..., None, None] * net.occlusion_spatial_embedding_parameter[..., None, None]
+            )
+        if self.bf16:
+            features = features.to(torch.bfloat16).to(coarse.dtype)
+        pointer = present * net.object_pointer_proj(token) + (1 - present) * net.no_object_pointer
+        entry = (
+            features.flatten(2).permute(2, 0, 1),
+            position.flatten(2).permute(2, 0, 1).expand(-1, len(coarse), -1),
+        )
+        if prompted:
+            self.first, self.first_pointer = entry, pointer
+        else:
+            self.recent.append(entry)
+            self.pointers.append(pointer)
+        self.age += 1
+
+    def condition(self, coarse: Tensor, position: Tensor) -> Tensor:
+        """Features (k, d, h, w) of the next frame, after attention to the memory."""
+        net = self.network
+        assert self.first is not None and self.first_pointer is not None
+        time = net.memory_temporal_positional_encoding
+        tokens, positions = [self.first[0]], [self.first[1] + time[-1]]
+        for offset, (features, where) in zip(range(len(self.recent), 0, -1), self.recent, strict=True):
+            tokens.append(features)
+            positions.append(where + time[offset - 1])
+        pointers, pointer_positions = self._pointer_tokens()
+        k, d, h, w = coarse.shape
+        conditioned = net.memory_attention(
+            current_vision_features=coarse.flatten(2).permute(2, 0, 1),
+            current_vision_position_embeddings=position.expand(-1, k, -1),
+            memory=torch.cat([*tokens, pointers]),
+            memory_posision_embeddings=torch.cat([*positions, pointer_positions]),
+            num_object_pointer_tokens=len(pointers),
+        )
+        return conditioned.reshape(k, h * w, d).transpose(1, 2).reshape(k, d, h, w)
+
+    def _pointer_tokens(self) -> tuple[Tensor, Tensor]:
+        """Object pointers cut into tokens of the memory's width, with their time encoding."""
+        net = self.network
+        assert self.first_pointer is not None
+        stacked = torch.stack([self.first_pointer, *reversed(self.pointers)])
+        count, k, d = stacked.shape
+        splits = d // net.mem_dim
+        tokens = stacked.reshape(count, k, splits, net.mem_dim).permute(0, 2, 1, 3).flatten(0, 1)
+        if not net.config.enable_temporal_pos_encoding_for_object_pointers:
+            return tokens, torch.zeros_like(tokens)
+        ages = torch.tensor([self.age, *range(1, count)], device=tokens.device, dtype=torch.float32)
+        encoded = get_1d_sine_pe(ages / self.horizon, dim=d).to(tokens.dtype)
+        projected = net.temporal_positional_encoding_projection_layer(encoded)
+        return tokens, projected[:, None].expand(-1, k, -1).repeat_interleave(splits, dim=0)
