@@ -125,7 +125,9 @@ class PredictionStore:
 
 def _prediction(line: Mapping[str, Any]) -> Prediction:
     answer = None if line["error"] else from_json(line)
-    return Prediction(line["id"], answer, float(line["seconds"]), line["error"] or "", line.get("traceback", ""))
+    return Prediction(
+        line["id"], answer, float(line["seconds"]), line["error"] or "", line.get("traceback", "")
+    )
 
 
 def _whole_lines(handle: IO[bytes]) -> int:

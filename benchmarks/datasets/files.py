@@ -24,7 +24,9 @@ def read_json(path: Path, source: str) -> Any:
         DataError: the file is missing or not JSON.
     """
     if not path.is_file():
-        raise DataError(f"{path} is missing.", f"Get it from {source}, or point --data-root at the folder above it.")
+        raise DataError(
+            f"{path} is missing.", f"Get it from {source}, or point --data-root at the folder above it."
+        )
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -58,7 +60,9 @@ def open_frames(movie: Path, images: Sequence[Path]) -> Video:
     return Video.open(list(images))
 
 
-def track(id: int, rles: Sequence[Mapping[str, Any] | None], size: tuple[int, int] | None = None) -> MaskTrack:
+def track(
+    id: int, rles: Sequence[Mapping[str, Any] | None], size: tuple[int, int] | None = None
+) -> MaskTrack:
     """A track of COCO RLE objects, None where the object is not visible.
 
     Raises:

@@ -18,9 +18,10 @@ SOURCE = "https://github.com/henghuiding/MeViS"
 
 
 class MeViS(Dataset):
-    """``mevis/<split>/{meta_expressions.json, mask_dict.json, JPEGImages/}``; truth is the union of the objects.
+    """``mevis/<split>/{meta_expressions.json, mask_dict.json, JPEGImages/}``.
 
-    ``valid`` has no public masks. An expression may carry ``kind`` (of the query) and ``tags``.
+    Truth is the union of an expression's objects. ``valid`` has no public masks.
+    An expression may carry ``kind`` (of the query) and ``tags``.
     """
 
     tasks: ClassVar[tuple[str, ...]] = ("refseg",)
@@ -81,7 +82,9 @@ class MeViS(Dataset):
     def _read_masks(self, split: str) -> dict[str, list[Any]]:
         path = self._mask_file(split)
         if split == "valid" and not path.is_file():
-            raise DataError("MeViS publishes no masks for its split valid.", "Score valid_u, or use its server.")
+            raise DataError(
+                "MeViS publishes no masks for its split valid.", "Score valid_u, or use its server."
+            )
         masks: dict[str, list[Any]] = read_json(path, SOURCE)
         return masks
 

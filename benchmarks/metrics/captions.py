@@ -7,7 +7,6 @@ the PATH, write into their own package folder and can block on a full error pipe
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.disk import Memory
 from benchmarks.metrics.java import find_java, package_folder
 from grounding_core.errors import GroundingError
 
@@ -55,7 +55,9 @@ def tokenize(texts: Sequence[str]) -> list[str]:
     options = ["-preserveLines", "-lowerCase", "-encoding", "utf-8"]
     lines = _java([*command, *options], [_LINE_BREAKS.sub(" ", text) for text in texts])
     if len(lines) < len(texts):
-        raise GroundingError(f"The PTB tokenizer returned {len(lines)} of {len(texts)} captions.", "Run again.")
+        raise GroundingError(
+            f"The PTB tokenizer returned {len(lines)} of {len(texts)} captions.", "Run again."
+        )
     return [
         " ".join(token for token in line.rstrip().split(" ") if token not in DROPPED_TOKENS)
         for line in lines[: len(texts)]
@@ -83,17 +85,13 @@ class CaptionScorer:
     """
 
     def __init__(self, memory: Path | None = None) -> None:
-        self._memory = memory
-        self._known: dict[str, list[float]] = {}
-        if memory is not None and memory.is_file():
-            try:
-                self._known = json.loads(memory.read_text(encoding="utf-8"))
-            except ValueError:
-                memory.unlink()  # torn by a kill: nothing but time is lost
+        self._memory = Memory(memory)
 
     def prepare(self, pairs: Sequence[Pair]) -> list[Pair]:
         """The pairs cut and tokenised, which is how the metrics below want them."""
-        texts = [text[:MAX_CHARACTERS] for candidate, references in pairs for text in (candidate, *references)]
+        texts = [
+            text[:MAX_CHARACTERS] for candidate, references in pairs for text in (candidate, *references)
+        ]
         unique = list(dict.fromkeys(texts))
         tokens = dict(zip(unique, tokenize(unique), strict=True))
         remaining = iter(texts)
@@ -105,12 +103,12 @@ class CaptionScorer:
     def meteor_statistics(self, pairs: Sequence[Pair]) -> FloatArray:
         """METEOR's counts (n, 23) of tokenised pairs, in the order in which the jar prints them."""
         keys = [_key(pair) for pair in pairs]
-        missing = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in self._known}
+        known = self._memory.known
+        missing = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in known}
         if missing:
-            self._known.update(_run_meteor(missing))
-            if self._memory is not None:
-                self._memory.write_text(json.dumps(self._known), encoding="utf-8")
-        return np.array([self._known[key] for key in keys], dtype=np.float64).reshape(-1, METEOR_FIELDS)
+            known.update(_run_meteor(missing))
+            self._memory.save()
+        return np.array([known[key] for key in keys], dtype=np.float64).reshape(-1, METEOR_FIELDS)
 
     def cider(self, pairs: Sequence[Pair]) -> FloatArray:
         """CIDEr-D (n,) of tokenised pairs; document frequencies come from these very references."""
@@ -141,8 +139,8 @@ def _run_meteor(pairs: Mapping[str, Pair]) -> dict[str, list[float]]:
 
 def meteor_counts(statistics: FloatArray) -> FloatArray:
     """Counts (n, 23) as METEOR adds them up: a perfectly matched sentence adds no chunk."""
-    counts = statistics.copy()
-    lengths, chunks, matches = counts[:, 0:2], counts[:, 20], counts[:, 21:23]
+    counts: FloatArray = statistics.copy()
+    lengths, chunks, matches = statistics[:, 0:2], statistics[:, 20], statistics[:, 21:23]
     perfect = (chunks == 1) & (matches == lengths).all(axis=1)
     counts[perfect, 20] = 0.0
     return counts
@@ -160,4 +158,4 @@ def meteor_score(counts: FloatArray) -> FloatArray:
         mean = 1 / ((1 - _ALPHA) / precision + _ALPHA / recall)
         fragmentation = counts[..., 20] / (counts[..., 21:23].sum(axis=-1) / 2)
         score = mean * (1 - _GAMMA * fragmentation**_BETA)
-    return np.nan_to_num(score, nan=0.0, posinf=0.0, neginf=0.0)
+    return np.asarray(np.nan_to_num(score, nan=0.0, posinf=0.0, neginf=0.0))

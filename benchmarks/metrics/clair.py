@@ -15,6 +15,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.disk import Memory
 from grounding_core.errors import GroundingError
 
 TRIES = 3
@@ -79,17 +80,11 @@ class Clair:
         self.base_url = base_url.rstrip("/")
         self.model = model
         self._key = key
-        self._memory = memory
-        self._known: dict[str, list[float | str | None]] = {}
-        if memory.is_file():
-            try:
-                self._known = json.loads(memory.read_text(encoding="utf-8"))
-            except ValueError:
-                memory.unlink()  # torn by a kill: the ratings are asked for again
+        self._memory = Memory(memory)
 
     @classmethod
     def from_environment(cls, memory: Path) -> Clair | None:
-        """From ``OPENAI_BASE_URL``, ``CLAIR_MODEL`` and ``OPENAI_API_KEY``; None if the first two are not set."""
+        """From ``OPENAI_BASE_URL``, ``CLAIR_MODEL`` and ``OPENAI_API_KEY``; None without the first two."""
         base_url, model = os.environ.get("OPENAI_BASE_URL"), os.environ.get("CLAIR_MODEL")
         if not base_url or not model:
             return None
@@ -102,12 +97,11 @@ class Clair:
             GroundingError: the endpoint does not answer, or answers with an error.
         """
         key = hashlib.sha256(json.dumps([self.model, candidate, reference]).encode()).hexdigest()[:32]
-        if key not in self._known:
+        if key not in self._memory.known:
             rating = self._ask_until_read(PROMPT.format(candidate=candidate, reference=reference))
-            self._known[key] = [rating.score, rating.reason]
-            self._memory.write_text(json.dumps(self._known), encoding="utf-8")
-        score, reason = self._known[key]
-        return Rating(float(score or 0.0), None if reason is None else str(reason))
+            self._memory.known[key] = [rating.score, rating.reason]
+            self._memory.save()
+        return Rating(*self._memory.known[key])
 
     def _ask_until_read(self, prompt: str) -> Rating:
         for _ in range(TRIES):

@@ -77,6 +77,7 @@ def fitting(tracks: Sequence[MaskTrack], like: MaskTrack) -> None:
     for track in tracks:
         if (track.size, len(track)) != (like.size, len(like)):
             raise GroundingError(
-                f"Track {track.id} has {len(track)} frames of size {track.size}, the truth {len(like)} of {like.size}.",
+                f"Track {track.id} has {len(track)} frames of {track.size}, "
+                f"the truth {len(like)} of {like.size}.",
                 "A model must answer with masks of the video's own size, one a frame.",
             )

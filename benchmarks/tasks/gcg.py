@@ -14,7 +14,7 @@ from benchmarks.metrics.captions import CaptionScorer, meteor_counts, meteor_sco
 from benchmarks.metrics.clair import Clair
 from benchmarks.metrics.text_similarity import TextSimilarity, TokenF1
 from benchmarks.stats import Measure
-from benchmarks.tasks.base import Judgement, Task, TextPair, fitting
+from benchmarks.tasks.base import Counts, Judgement, Task, TextPair, fitting
 from grounding_core.errors import GroundingError
 from grounding_core.interfaces.dataset import Truth
 from grounding_core.masks import MaskTrack, unite
@@ -54,7 +54,7 @@ class GroundedCaptions(Task):
         if truth.caption is None:
             raise GroundingError("The truth of a gcg sample has no caption.", "Check the data set's reader.")
         expected, true_masks = _phrases(truth.caption)
-        counts = {
+        counts: Counts = {
             "miou": (0.0, 1.0),
             "miou_official": (0.0, 1.0),
             "recall": (0.0, float(len(expected))),
@@ -84,12 +84,16 @@ class GroundedCaptions(Task):
         clair = Clair.from_environment(self.workspace / "clair.json")
         if clair is not None and texts:
             model = next(iter(texts))
-            scores = np.array([clair.score(candidate, reference).score for candidate, reference in texts[model]])
+            scores = np.array(
+                [clair.score(candidate, reference).score for candidate, reference in texts[model]]
+            )
             found[model]["clair"] = np.stack([scores, np.ones(len(scores))], axis=1)
             self.protocol["CLAIR"] = clair.model
         return found
 
-    def _words(self, texts: Mapping[str, Sequence[TextPair]], found: dict[str, dict[str, FloatArray]]) -> None:
+    def _words(
+        self, texts: Mapping[str, Sequence[TextPair]], found: dict[str, dict[str, FloatArray]]
+    ) -> None:
         scorer = CaptionScorer(self.workspace / "meteor.json")
         flat = [(candidate, (reference,)) for pairs in texts.values() for candidate, reference in pairs]
         pairs = scorer.prepare(flat)

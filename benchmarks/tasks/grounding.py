@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import ClassVar
 
 from benchmarks.metrics.grounding import (
@@ -16,11 +17,13 @@ from benchmarks.stats import Measure
 from benchmarks.tasks.base import Counts, Judgement, Task
 from grounding_core.errors import GroundingError
 from grounding_core.interfaces.dataset import Truth
-from grounding_core.masks import MaskTrack, unite
+from grounding_core.masks import MaskTrack, decode, unite
 from grounding_core.types import GroundedText
 
 _OURS = "half-open moments, edge-exclusive boxes, all objects of the answer together, every frame"
-_THEIRS = "as VideoGLaMM: inclusive ends in half-open formulas, last object only, samples without answer left out"
+_THEIRS = (
+    "as VideoGLaMM: inclusive ends in half-open formulas, last object only, samples without answer left out"
+)
 
 
 class Grounding(Task):
@@ -32,7 +35,9 @@ class Grounding(Task):
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("viou", "vIoU", f"box IoU in both moments over frames in either; {_OURS}"),
         Measure("tiou", "tIoU", f"overlap of the moments; {_OURS}"),
-        Measure("gt_viou", "gt vIoU", f"mean box IoU in the true moment ('mIoU' in the VideoGLaMM paper); {_OURS}"),
+        Measure(
+            "gt_viou", "gt vIoU", f"mean box IoU in the true moment ('mIoU' in the VideoGLaMM paper); {_OURS}"
+        ),
         Measure("viou_30", "vIoU>.3", "share of samples with vIoU above 0.3"),
         Measure("viou_50", "vIoU>.5", "share of samples with vIoU above 0.5"),
         Measure("viou_official", "vIoU official", _THEIRS, brief=False),
@@ -43,7 +48,9 @@ class Grounding(Task):
     def judge(self, answer: GroundedText | None, truth: Truth) -> Judgement:
         """Boxes of the answer's masks against the true tube."""
         if truth.interval is None:
-            raise GroundingError("The truth of a grounding sample has no interval.", "Check the data set's reader.")
+            raise GroundingError(
+                "The truth of a grounding sample has no interval.", "Check the data set's reader."
+            )
         tracks = () if answer is None else answer.tracks
         counts = self._corrected(tracks, truth, truth.interval)
         return Judgement(counts | self._official(tracks, truth, truth.interval))
@@ -70,11 +77,17 @@ class Grounding(Task):
         track = tracks[-1]
         frames = range(len(track)) if truth.annotated is None else truth.annotated
         inside = [frame for frame in frames if moment[0] <= frame < moment[1] and frame < len(track)]
-        boxes = {frame: videoglamm_box(remove_small_blobs(track.mask(frame))) for frame in inside}
+        boxes = {frame: _their_box(track.frames[frame], track.size) for frame in inside}
         scores = videoglamm_scores(
             truth.boxes, (moment[0], moment[1] - 1), boxes, (visible[0], visible[-1]), list(frames)
         )
         return {f"{key}_official": (value, 1.0) for key, value in _named(scores).items()}
+
+
+@lru_cache(maxsize=4096)
+def _their_box(counts: bytes | None, size: tuple[int, int]) -> Box:
+    """Remembered, because several questions about a video often get the same mask."""
+    return videoglamm_box(remove_small_blobs(decode(counts, size)))
 
 
 def _named(scores: TubeScores) -> dict[str, float]:

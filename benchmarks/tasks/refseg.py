@@ -35,7 +35,9 @@ class ReferringSegmentation(Task):
         frames = range(len(target)) if truth.annotated is None else truth.annotated
         pairs = [_frame(target, found, frame) for frame in frames]
         j, f = (sum(values) / len(pairs) for values in zip(*pairs, strict=True))
-        return Judgement({"jf": ((j + f) / 2, 1.0), "j": (j, 1.0), "f": (f, 1.0), "j50": (float(j > 0.5), 1.0)})
+        return Judgement(
+            {"jf": ((j + f) / 2, 1.0), "j": (j, 1.0), "f": (f, 1.0), "j50": (float(j > 0.5), 1.0)}
+        )
 
 
 def _frame(truth: MaskTrack, found: MaskTrack | None, frame: int) -> tuple[float, float]:

@@ -1,0 +1,1 @@
+"""From scores to report.json, report.md, report.html and a table in the terminal."""

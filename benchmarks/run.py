@@ -1,0 +1,155 @@
+"""``python -m benchmarks.run``: predict, score, report. The same command again goes on where it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from benchmarks.baselines import BASELINES
+from benchmarks.finish import Plan, finish, progress, stores
+from benchmarks.lock import locked
+from benchmarks.predict import pending, predict
+from benchmarks.predictors import Predictor, RecipePredictor
+from benchmarks.scores import MODEL
+from benchmarks.store import key_of
+from benchmarks.units import Unit, names
+from grounding_core.config import Recipe
+from grounding_core.errors import DataError, GroundingError
+
+WRONG_USE = 2
+INTERRUPTED = 130
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def run(
+    tasks: Annotated[
+        str, typer.Option(help="Comma-separated: gcg, grounding, refseg.")
+    ] = "gcg,grounding,refseg",
+    recipe: Annotated[
+        str, typer.Option(help="Name of an installed recipe, or a YAML file.")
+    ] = "videoglamm-tiny",
+    datasets: Annotated[str, typer.Option(help="Comma-separated; NAME or NAME:SPLIT.")] = "sprites",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first samples of each split.")] = None,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=C", help="Change an option of the recipe; repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; default: a folder of its own below ./runs.")
+    ] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder above the data sets; generated ones are made in the cache.")
+    ] = None,
+) -> None:
+    """Score a recipe: predict, score, report.
+
+    Interrupt it at any time: the same command goes on where it stopped, and tries failed samples again.
+    """
+    errors = Console(stderr=True, soft_wrap=True)
+    try:
+        report = bench(
+            recipe=recipe,
+            overrides=override or [],
+            tasks=names(tasks, "task"),
+            datasets=names(datasets, "data set"),
+            limit=limit,
+            out=out,
+            data_root=data_root,
+            console=Console(),
+        )
+    except GroundingError as error:
+        errors.print(" ".join(str(error).split()), style="red", markup=False, highlight=False)
+        raise typer.Exit(WRONG_USE) from None
+    except KeyboardInterrupt:
+        errors.print("Interrupted. The same command goes on from here.", style="yellow")
+        raise typer.Exit(INTERRUPTED) from None
+    if any(result["predictors"][MODEL]["errors"] == result["n"] for result in report["results"]):
+        errors.print("Every sample of a task failed.", style="red")
+        raise typer.Exit(1)
+
+
+def bench(
+    *,
+    recipe: str,
+    overrides: list[str],
+    tasks: list[str],
+    datasets: list[str],
+    limit: int | None,
+    out: Path | None,
+    data_root: Path | None,
+    console: Console,
+) -> dict[str, Any]:
+    """Predict what is missing, then score and report.
+
+    Args:
+        recipe: name of an installed recipe, or path of a YAML file.
+        overrides: ``part.option=value``.
+        tasks: names of tasks.
+        datasets: ``name`` or ``name:split``.
+        limit: only the first samples of each split; None takes all.
+        out: run folder; None names one below ./runs by everything that shapes the report.
+        data_root: folder above the data sets; None makes generated ones in the cache.
+        console: where tables go; progress goes to stderr.
+
+    Returns:
+        The report, as in report.json.
+
+    Raises:
+        GroundingError: something is unknown, missing or in use; failures of single samples are kept instead.
+    """
+    model = RecipePredictor(Recipe.load(recipe, overrides))
+    plan = Plan(
+        model.name, model.fingerprint(), tasks, datasets, str(data_root) if data_root else None, limit
+    )
+    with progress(Console(stderr=True)) as bars:
+        units = plan.units(bars)
+        folder = out or Path("runs") / f"{model.name}-{_key(plan, units)}"
+        with locked(folder):
+            plan.write(folder)
+            try:
+                _predict_missing(folder, plan, units, model, bars)
+            except OSError as error:
+                raise DataError(
+                    f"Can't write below {folder}: {error.strerror or error}.",
+                    "Free some space and run the same command again.",
+                ) from error
+            report = finish(folder, plan, units, bars, console)
+    console.print(f"\nReport: {folder / 'report.html'}", soft_wrap=True, highlight=False)
+    return report
+
+
+def _key(plan: Plan, units: list[Unit]) -> str:
+    """A run folder of its own for everything that shapes the report."""
+    data = {unit.label: f"{unit.data} {plan.limit}" for unit in units}
+    return key_of({**plan.fingerprint, **data})
+
+
+def _predict_missing(
+    folder: Path, plan: Plan, units: list[Unit], model: RecipePredictor, bars: Progress
+) -> None:
+    for unit in units:
+        predictors: dict[str, Predictor] = {MODEL: model}
+        predictors |= {baseline.name: baseline(unit) for baseline in BASELINES}
+        for name, store in stores(folder, unit, plan.fingerprint).items():
+            missing = pending(unit, store)
+            if not missing:
+                continue
+            shown = model.name if name == MODEL else name
+            bar = bars.add_task(f"{unit.task}: {shown}", total=len(unit.samples))
+            bars.update(bar, completed=len(unit.samples) - len(missing))
+            if name == MODEL:
+                # A recipe that can't be built is one error, not one a sample.
+                model.load()
+            with store:
+                predict(unit, predictors[name], store, missing, lambda bar=bar: bars.advance(bar))  # type: ignore[misc]
+            bars.update(bar, visible=name == MODEL)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m benchmarks.run")

@@ -1,0 +1,31 @@
+"""``python -m benchmarks.score RUN``: score a run folder again from its predictions, without the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks.finish import Plan, finish, progress
+from benchmarks.lock import locked
+from grounding_core.errors import GroundingError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def score(run: Annotated[Path, typer.Argument(help="A folder made by benchmarks.run.")]) -> None:
+    """Score predictions and write the reports again; loads no model."""
+    try:
+        plan = Plan.read(run)
+        with progress(Console(stderr=True)) as bars, locked(run):
+            finish(run, plan, plan.units(bars), bars, Console())
+    except GroundingError as error:
+        Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(2) from None
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m benchmarks.score")

@@ -1,0 +1,97 @@
+"""A whole model in a distribution of its own, and a way to run the benchmarks on it as a user does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TOY_PLUGIN = """
+from grounding_core.hookspecs import Entry, hookimpl
+
+@hookimpl
+def grounding_entries():
+    return [Entry("model", "toy", "toy_model:Toy")]
+"""
+
+TOY_MODEL = """
+import os, time
+import numpy as np
+from grounding_core.interfaces.component import ComponentConfig
+from grounding_core.masks import MaskTrack
+from grounding_core.types import GroundedText, Span
+
+
+class Toy:
+    '''Bright pixels are the answer.'''
+
+    class Config(ComponentConfig):
+        seconds: float = 0.0
+
+    def __init__(self, config):
+        self.config = config
+
+    def encode(self, video):
+        with open(os.environ["TOY_LOG"], "a") as log:
+            log.write(f"encode {video.source}\\n")
+        return MaskTrack.from_masks(3, [frame.max(-1) > 128 for _, frame in video.stream()])
+
+    def ground(self, context, queries):
+        time.sleep(self.config.seconds)
+        if any(os.environ.get("TOY_FAILS_ON", "never") in query.text for query in queries):
+            raise RuntimeError("the toy broke")
+        texts = [query.text.ljust(12) if query.text else "A bright box moves right." for query in queries]
+        return [GroundedText(text, (Span(2, 12, (3,)),), (context,)) for text in texts]
+
+    def fingerprint(self):
+        return {"toy": "1"}
+"""
+
+
+class Harness:
+    """Runs the benchmarks as a user does, with the toy model installed beside the real plugins."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        site = folder / "site"
+        info = site / "toy-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[grounding_core]\ntoy = toy_plugin\n")
+        (site / "toy_plugin.py").write_text(TOY_PLUGIN)
+        (site / "toy_model.py").write_text(TOY_MODEL)
+        self.recipe = folder / "toy.yaml"
+        self.recipe.write_text("name: toy\nmodel: {type: toy}\n")
+        self.log = folder / "toy.log"
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "GROUNDING_CACHE": str(folder / "cache"),
+            "TOY_LOG": str(self.log),
+            "OMP_NUM_THREADS": "1",
+            "COLUMNS": "80",
+        }
+
+    def start(self, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "benchmarks.run", *map(str, arguments)]
+        return subprocess.Popen(
+            command,
+            env=self.environment | environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(timeout=180)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def python(self, code: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+        )

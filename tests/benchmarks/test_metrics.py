@@ -1,0 +1,215 @@
+"""What the metrics must do where the official evaluators are wrong or silent."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import binary_dilation
+
+from benchmarks.metrics import gcg, grounding, refseg
+from benchmarks.metrics.clair import Clair
+from benchmarks.metrics.text_similarity import TokenF1
+from benchmarks.stats import estimate, ratio
+from benchmarks.tasks.gcg import GroundedCaptions
+from benchmarks.tasks.grounding import Grounding
+from benchmarks.tasks.refseg import ReferringSegmentation
+from grounding_core.errors import GroundingError
+from grounding_core.interfaces.dataset import Truth
+from grounding_core.masks import MaskTrack
+from grounding_core.types import GroundedText, Span
+
+
+def slow_f(truth: np.ndarray, found: np.ndarray) -> float:
+    """F by its definition: dilate whole boundary maps with a disk."""
+    radius = int(refseg.tolerance(truth.shape))
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disk = x * x + y * y <= radius * radius
+    a, b = refseg.boundary_map(truth), refseg.boundary_map(found)
+    if not a.any() or not b.any():
+        return float(a.any() == b.any())
+    precision = (b & binary_dilation(a, disk)).sum() / b.sum()
+    recall = (a & binary_dilation(b, disk)).sum() / a.sum()
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 300), st.integers(2, 400), st.floats(0.0, 1.0))
+def test_f_equals_its_definition(seed: int, height: int, width: int, density: float) -> None:
+    rng = np.random.default_rng(seed)
+    pair = []
+    for _ in range(2):
+        mask = np.zeros((height, width), dtype=bool)
+        top, left = rng.integers(0, height), rng.integers(0, width)
+        mask[top : top + rng.integers(1, height), left : left + rng.integers(1, width)] = True
+        pair.append(mask ^ (rng.random((height, width)) < density * 0.02))
+    assert refseg.frame_f(*pair) == pytest.approx(slow_f(*pair), abs=1e-12)
+
+
+def test_decay_has_no_limit_of_256_frames() -> None:
+    values = np.linspace(1, 0, 1000)
+    mean, recall, decay = refseg.statistics(values)
+    assert (mean, recall) == pytest.approx((0.5, 0.5))
+    assert decay == pytest.approx(0.75, abs=0.01)
+
+
+def track(*frames: np.ndarray, id: int = 0) -> MaskTrack:
+    return MaskTrack.from_masks(id, frames)
+
+
+def square(left: int) -> np.ndarray:
+    mask = np.zeros((20, 30), dtype=bool)
+    mask[4:14, left : left + 10] = True
+    return mask
+
+
+EMPTY = np.zeros((20, 30), dtype=bool)
+
+
+def test_a_moment_of_one_frame_can_be_right() -> None:
+    truth = Truth(boxes={2: (5.0, 4.0, 15.0, 14.0)}, interval=(2, 3))
+    exact = GroundedText("a", (), (track(EMPTY, EMPTY, square(5), EMPTY),))
+    counts = Grounding(Path()).judge(exact, truth).counts
+    assert counts["viou"] == counts["tiou"] == counts["gt_viou"] == (1.0, 1.0)
+    assert counts["viou_official"] == counts["tiou_official"] == (0.0, 1.0)
+
+
+def test_all_objects_of_an_answer_count() -> None:
+    truth = Truth(boxes={0: (5.0, 4.0, 25.0, 14.0)}, interval=(0, 1))
+    answer = GroundedText("a", (), (track(square(5), id=0), track(square(15), id=1)))
+    assert Grounding(Path()).judge(answer, truth).counts["viou"] == (1.0, 1.0)
+
+
+def test_a_miss_counts_as_wrong_and_officially_not_at_all() -> None:
+    truth = Truth(boxes={0: (5.0, 4.0, 25.0, 14.0)}, interval=(0, 1))
+    counts = Grounding(Path()).judge(None, truth).counts
+    assert counts["viou"] == (0.0, 1.0)
+    assert counts["viou_official"] == (0.0, 0.0)
+
+
+def test_refseg_takes_all_tracks_together_and_scores_absence() -> None:
+    task = ReferringSegmentation(Path())
+    truth = Truth(tracks=(track(square(2) | square(15), EMPTY),))
+    both = GroundedText("a", (), (track(square(2), EMPTY, id=0), track(square(15), EMPTY, id=1)))
+    assert task.judge(both, truth).counts["jf"] == (1.0, 1.0)
+    silent = GroundedText("nothing")
+    assert task.judge(silent, truth).counts["j"] == (0.5, 1.0)
+    only_first = Truth(tracks=truth.tracks, annotated=(0,))
+    assert task.judge(silent, only_first).counts["j"] == (0.0, 1.0)
+
+
+def test_masks_of_another_size_are_refused() -> None:
+    truth = Truth(tracks=(track(square(2)),))
+    answer = GroundedText("a", (), (track(square(2), square(2)),))
+    with pytest.raises(GroundingError, match="2 frames"):
+        ReferringSegmentation(Path()).judge(answer, truth)
+
+
+def test_corrected_miou_charges_for_what_is_unmatched() -> None:
+    assert gcg.miou_corrected([[1.0, 0.0], [0.0, 0.0]]) == pytest.approx(1 / 3)
+    assert gcg.miou_official([[1.0, 0.0], [0.0, 0.0]]) == 1.0
+    assert gcg.miou_corrected(np.zeros((0, 2))) == 0.0
+    assert gcg.miou_corrected(np.zeros((0, 0))) == 1.0
+    assert gcg.miou_corrected([[float("nan")]]) == 1.0
+
+
+def test_corrected_recall_goes_on_after_a_pair_that_fails() -> None:
+    ious, words = np.array([[0.9, 0.0], [0.0, 0.8]]), np.array([[0.1, 0.1], [0.1, 0.9]])
+    assert gcg.matches_official(ious, words) == []
+    assert gcg.matches_corrected(ious, words) == [(1, 1)]
+
+
+def test_gcg_judges_phrases_with_the_union_of_their_tracks() -> None:
+    tracks = (track(square(2), id=0), track(square(15), id=1))
+    caption = GroundedText("two red cats", (Span(0, 12, (0, 1)),), tracks)
+    truth = Truth(tracks=tracks, caption=caption)
+    answer = GroundedText("the red cats", (Span(4, 12, (7,)),), (track(square(2) | square(15), id=7),))
+    counts = GroundedCaptions(Path()).judge(answer, truth).counts
+    assert counts["miou"] == counts["recall"] == (1.0, 1.0)
+    assert GroundedCaptions(Path()).judge(None, truth).counts["recall"] == (0.0, 1.0)
+
+
+def test_token_f1() -> None:
+    table = TokenF1().matrix(["the red cat", "a dog"], ["A red cat.", "cat", "bird"])
+    np.testing.assert_allclose(table, [[1.0, 2 / 3, 0.0], [0.0, 0.0, 0.0]])
+
+
+def test_intervals_resample_videos_not_samples() -> None:
+    rng = np.random.default_rng(0)
+    values = np.repeat(rng.random(20), 10)
+    counts = np.stack([values, np.ones_like(values)], axis=1)
+    by_video = estimate(counts, [str(i // 10) for i in range(200)])
+    by_sample = estimate(counts, [str(i) for i in range(200)])
+    assert by_video.value == by_sample.value == pytest.approx(values.mean())
+    assert by_video.low < by_video.value < by_video.high
+    assert by_video.high - by_video.low > 2 * (by_sample.high - by_sample.low)
+    assert np.isnan(estimate(counts[:3], ["a"] * 3).low)
+    assert np.isnan(ratio(np.zeros((1, 2)))).all()
+
+
+def test_box_overlap_without_area() -> None:
+    assert grounding.box_iou((1, 1, 1, 5), (1, 1, 1, 5)) == 0.0
+    assert grounding.box_iou((0, 0, 2, 2), (5, 5, 6, 6)) == 0.0
+
+
+class Endpoint(HTTPServer):
+    """Answers with prepared replies in turn and keeps what it was asked."""
+
+    def __init__(self, replies: list[str]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.replies = replies
+        self.asked: list[dict] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Endpoint
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append({**body, "path": self.path, "key": self.headers["Authorization"]})
+        content = self.server.replies[(len(self.server.asked) - 1) % len(self.server.replies)]
+        reply = json.dumps({"choices": [{"message": {"content": content}}]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output clean."""
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    server = Endpoint(["no idea", '{"score": 80, "reason": "alike"}'])
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_clair_asks_again_and_remembers(endpoint: Endpoint, tmp_path: Path) -> None:
+    memory = tmp_path / "clair.json"
+    clair = Clair(endpoint.url, "judge", "secret", memory)
+    rating = clair.score("a cat", "the cat")
+    assert (rating.score, rating.reason) == (0.8, "alike")
+    assert len(endpoint.asked) == 2
+    assert endpoint.asked[0]["path"] == "/v1/chat/completions"
+    assert endpoint.asked[0]["key"] == "Bearer secret" and endpoint.asked[0]["model"] == "judge"
+    assert "a cat" in endpoint.asked[0]["messages"][0]["content"]
+    assert Clair(endpoint.url, "judge", "secret", memory).score("a cat", "the cat") == rating
+    assert len(endpoint.asked) == 2
+
+
+def test_clair_names_an_endpoint_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(GroundingError, match=r"127\.0\.0\.1:9"):
+        Clair("http://127.0.0.1:9/v1", "judge", "", tmp_path / "clair.json").score("a", "b")
