@@ -53,7 +53,8 @@ def read_reply(reply: str) -> Rating | None:
         score = content["score"]
     except (ValueError, KeyError, TypeError):
         return _read_text(reply)
-    return Rating(float(score) / 100, str(content.get("reason", NO_REASON)))
+    reason = content.get("reason", NO_REASON)
+    return Rating(float(score) / 100, None if reason is None else str(reason))
 
 
 def _read_text(reply: str) -> Rating | None:
