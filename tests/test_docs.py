@@ -21,6 +21,7 @@ NOT_RUN = {
     "grounding train": "takes hours; tests/training run a few steps",
     "grounding data prepare sprites --split train": "takes minutes; other splits are run",
     "accelerate launch": "needs several processes",
+    "grounding check videoglamm-tiny --set prompt_adapter.type=linear": "run below with its plugin installed",
     "grounding ground clip.mp4": "needs a clip of the reader's own",
 }
 MODULE = {
