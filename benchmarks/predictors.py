@@ -55,6 +55,9 @@ class RecipePredictor:
         facts = {"recipe": self.recipe.name, "recipe_hash": self.recipe.fingerprint()}
         if self.recipe.checkpoint is not None:
             facts["checkpoint"] = _digest(Path(self.recipe.checkpoint))
+        if self.recipe.sampling is not None:
+            facts["sampling"] = f"{self.recipe.sampling.frames} frames, evenly spread"
+        facts["generation"] = f"greedy, at most {self.recipe.generation.max_new_tokens} tokens"
         for library in (*_LIBRARIES, *self._plugins()):
             try:
                 facts[library] = version(library)

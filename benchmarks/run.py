@@ -17,6 +17,7 @@ from benchmarks.predictors import Predictor, RecipePredictor
 from benchmarks.scores import MODEL
 from benchmarks.store import key_of
 from benchmarks.units import Unit, names
+from grounding_core import DEFAULT_RECIPE
 from grounding_core.config import Recipe
 from grounding_core.errors import DataError, GroundingError
 
@@ -33,7 +34,7 @@ def run(
     ] = "gcg,grounding,refseg",
     recipe: Annotated[
         str, typer.Option(help="Name of an installed recipe, or a YAML file.")
-    ] = "videoglamm-tiny",
+    ] = DEFAULT_RECIPE,
     datasets: Annotated[str, typer.Option(help="Comma-separated; NAME or NAME:SPLIT.")] = "sprites",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first samples of each split.")] = None,
     override: Annotated[

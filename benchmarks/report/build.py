@@ -140,16 +140,29 @@ def headline_values(scores: UnitScores) -> npt.NDArray[np.float64]:
 
 
 def _examples(scores: UnitScores) -> dict[str, list[dict[str, Any]]]:
-    """Best, worst and random samples; none twice."""
+    """Best, worst and random samples; none twice, and of different videos as far as there are any."""
     values = headline_values(scores)
     ids = [sample.id for sample in scores.unit.samples]
     ranked = sorted(range(len(ids)), key=lambda index: (-values[index], ids[index]))
-    best = ranked[:EXAMPLES]
-    worst = [index for index in reversed(ranked) if index not in best][:EXAMPLES]
+    videos = [sample.video_id for sample in scores.unit.samples]
+    best = _first(ranked, videos, ())
+    worst = _first(ranked[::-1], videos, best)
     # Drawn by hash rather than by a seed, so that a longer run keeps what a shorter one showed.
     drawn = sorted(range(len(ids)), key=lambda index: hashlib.sha256(ids[index].encode()).digest())
-    others = [index for index in drawn if index not in best and index not in worst][:EXAMPLES]
+    others = _first(drawn, videos, (*best, *worst))
     return {
         kind: [{"id": ids[index], "value": float(values[index])} for index in chosen]
         for kind, chosen in (("best", best), ("worst", worst), ("random", others))
     }
+
+
+def _first(order: Sequence[int], videos: Sequence[str], used: Sequence[int]) -> list[int]:
+    """The first few indices of an order that are not used, other videos before more of the same."""
+    free = [index for index in order if index not in used]
+    seen: set[str] = set()
+    new: list[int] = []
+    more: list[int] = []
+    for index in free:
+        (more if videos[index] in seen else new).append(index)
+        seen.add(videos[index])
+    return [*new, *more][:EXAMPLES]

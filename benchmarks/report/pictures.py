@@ -77,7 +77,7 @@ def _draw(frame: npt.NDArray[np.uint8], index: int, tracks: Sequence[MaskTrack],
         inside = np.asarray(mask.resize(size, Image.Resampling.BILINEAR)) > 127
         colour = np.array(PALETTE[place % len(PALETTE)], dtype=np.float64)
         picture[inside] = 0.45 * picture[inside] + 0.55 * colour
-        picture[_outline(inside)] = colour
+        picture[_outline(inside)] = 255.0
     image = Image.fromarray(picture.clip(0, 255).astype(np.uint8))
     if index in boxes:
         ImageDraw.Draw(image).rectangle([side * scale for side in boxes[index]], outline=PALETTE[0], width=3)
