@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+DEFAULT_RECIPE = "videoglamm-tiny"
+"""What commands use when no recipe is named."""
+
 __all__ = ["GroundedText", "GroundingError", "MaskTrack", "Query", "Span", "Video", "__version__", "load"]
 
 _HOMES = {

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from grounding_core.cli.options import DEFAULT_RECIPE, RecipeOption, SetOption, VideoArgument, query_of
+from grounding_core import DEFAULT_RECIPE
+from grounding_core.cli.options import RecipeOption, SetOption, VideoArgument, query_of
 
 HELP = "One question a line. /describe: the whole video, /new: forget the conversation, /quit: end."
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from grounding_core import DEFAULT_RECIPE
 from grounding_core.cli.options import (
-    DEFAULT_RECIPE,
     KindOption,
     RecipeOption,
     SetOption,

@@ -10,8 +10,6 @@ import typer
 if TYPE_CHECKING:
     from grounding_core.types import Query
 
-DEFAULT_RECIPE = "videoglamm-tiny"
-
 VideoArgument = Annotated[
     Path,
     typer.Argument(metavar="VIDEO", help="A video, a folder of frames, or an image.", show_default=False),
