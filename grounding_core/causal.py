@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import DynamicCache
 
 from grounding_core.errors import CheckpointError
@@ -32,7 +32,7 @@ class CausalLM(LanguageModel):
         self,
         config: Any,
         *,
-        network: nn.Module,
+        network: Any,
         tokenizer: Any,
         special_tokens: Sequence[str],
         norm: Norm,

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
-from grounding_core.errors import CheckpointError
+from grounding_core.hub import from_pretrained
 from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.interfaces.encoders import ImageEncoder
 from grounding_core.interfaces.specs import EncoderSpec
@@ -36,13 +36,7 @@ class ClipConfig(ComponentConfig):
 
 def _vision_config(config: ClipConfig) -> CLIPVisionConfig:
     if config.weights is not None:
-        try:
-            return CLIPVisionConfig.from_pretrained(config.weights)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"CLIP weights {config.weights!r} can't be read: {str(error).splitlines()[0]}",
-                "Give a hub id that this machine can reach, or a folder with config.json.",
-            ) from error
+        return from_pretrained(CLIPVisionConfig.from_pretrained, config.weights, what="CLIP weights")
     return CLIPVisionConfig(
         hidden_size=config.width,
         intermediate_size=config.mlp_width,
@@ -67,7 +61,7 @@ class ClipEncoder(ImageEncoder):
         vision = _vision_config(config)
         self.size: int = vision.image_size
         if config.weights is not None:
-            self.tower = CLIPVisionModel.from_pretrained(config.weights)
+            self.tower = from_pretrained(CLIPVisionModel.from_pretrained, config.weights, what="CLIP weights")
         else:
             self.tower = CLIPVisionModel(vision)
         # Layers behind the selected one have no effect: they are neither kept nor run.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from pydantic import Field
 from transformers import Phi3Config as HubConfig
 from transformers import Phi3ForCausalLM, PreTrainedTokenizerFast
 
 from grounding_core.causal import CausalLM
-from grounding_core.errors import CheckpointError
+from grounding_core.hub import from_pretrained
 from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.interfaces.language_model import Norm
 from grounding_core.interfaces.specs import LanguageSpec
@@ -42,13 +41,7 @@ class Phi3Config(ComponentConfig):
 
 def _hub_config(config: Phi3Config) -> HubConfig:
     if config.weights is not None:
-        try:
-            return HubConfig.from_pretrained(config.weights)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"Phi-3 weights {config.weights!r} can't be read: {str(error).splitlines()[0]}",
-                "Give a hub id that this machine can reach, or a folder with config.json.",
-            ) from error
+        return from_pretrained(HubConfig.from_pretrained, config.weights, what="Phi-3 weights")
     return HubConfig(
         vocab_size=config.vocabulary,
         hidden_size=config.width,
@@ -74,16 +67,10 @@ class Phi3(CausalLM):
 
     def __init__(self, config: Phi3Config, *, special_tokens: Sequence[str], norm: Norm) -> None:
         hub = _hub_config(config)
-        try:
-            tokenizer = PreTrainedTokenizerFast.from_pretrained(config.tokenizer)
-        except (OSError, ValueError) as error:
-            where = "folder" if Path(config.tokenizer).is_absolute() else "hub id or folder"
-            raise CheckpointError(
-                f"Tokenizer {config.tokenizer!r} can't be read: {str(error).splitlines()[0]}",
-                f"Set language_model.tokenizer to a {where} with tokenizer.json.",
-            ) from error
+        load = PreTrainedTokenizerFast.from_pretrained
+        tokenizer = from_pretrained(load, config.tokenizer, what="Tokenizer", needs="tokenizer.json")
         if config.weights is not None:
-            network = Phi3ForCausalLM.from_pretrained(config.weights)
+            network = from_pretrained(Phi3ForCausalLM.from_pretrained, config.weights, what="Phi-3 weights")
         else:
             network = Phi3ForCausalLM(hub)
         super().__init__(

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import Sam2VideoConfig, Sam2VideoModel
 
-from grounding_core.errors import CheckpointError
+from grounding_core.hub import from_pretrained
 from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.interfaces.mask_decoder import MaskDecoder
 from grounding_core.interfaces.specs import DecoderSpec
@@ -79,13 +79,7 @@ class Sam2Config(ComponentConfig):
 
 def _network_config(config: Sam2Config) -> Sam2VideoConfig:
     if config.weights is not None:
-        try:
-            return Sam2VideoConfig.from_pretrained(config.weights)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(
-                f"SAM 2 weights {config.weights!r} can't be read: {str(error).splitlines()[0]}",
-                "Give a hub id that this machine can reach, or a folder with config.json.",
-            ) from error
+        return from_pretrained(Sam2VideoConfig.from_pretrained, config.weights, what="SAM 2 weights")
     widths = [config.trunk_width * 2**stage for stage in range(4)]
     sizes = [config.image_size // stride for stride in (MASK_STRIDE, 2 * MASK_STRIDE, EMBEDDING_STRIDE)]
     later = config.version == "2.1"
@@ -169,7 +163,9 @@ class Sam2Decoder(MaskDecoder):
         super().__init__()
         self.config = config
         if config.weights is not None:
-            self.network = Sam2VideoModel.from_pretrained(config.weights)
+            self.network = from_pretrained(
+                Sam2VideoModel.from_pretrained, config.weights, what="SAM 2 weights"
+            )
         else:
             self.network = Sam2VideoModel(_network_config(config))
         self.size: int = self.network.image_size

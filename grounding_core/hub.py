@@ -1,0 +1,38 @@
+"""Weights by hub id or folder, through transformers, with errors that say what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from grounding_core.errors import CheckpointError
+
+T = TypeVar("T")
+
+
+def from_pretrained(
+    load: Callable[..., T], source: str, *, what: str, needs: str = "config.json", **options: Any
+) -> T:
+    """Call a ``from_pretrained`` of transformers.
+
+    Args:
+        load: e.g. ``CLIPVisionConfig.from_pretrained``.
+        source: hub id, or folder.
+        what: name of the thing in errors, e.g. "CLIP weights".
+        needs: file that a folder must hold; transformers itself falls back to defaults without it.
+        options: passed on.
+
+    Raises:
+        CheckpointError: the source can't be reached or read.
+    """
+    folder = Path(source).expanduser()
+    remedy = f"Give a folder with {needs}, or a hub id that this machine can reach or has cached."
+    if folder.is_absolute() and not (folder / needs).is_file():
+        raise CheckpointError(f"{what}: {source} has no {needs}.", remedy)
+    try:
+        return load(str(folder) if folder.exists() else source, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{what} {source!r} can't be read: {str(error).splitlines()[0]}", remedy
+        ) from error
