@@ -24,8 +24,8 @@ class Unit:
 
     Attributes:
         task, dataset, split: names.
-        samples: sorted by id, all of the split or the first few.
-        total: number of samples of the whole split.
+        samples: what is scored, sorted by id: all of the split or the first few.
+        whole: all samples of the split.
         data: hash of the whole split's questions and of its manifest.
         licence: of the data.
     """
@@ -34,7 +34,7 @@ class Unit:
     dataset: str
     split: str
     samples: Sequence[Sample]
-    total: int
+    whole: Sequence[Sample]
     data: str
     licence: str
 
@@ -127,7 +127,7 @@ def _units_of(
                 dataset=name,
                 split=split,
                 samples=samples[:limit],
-                total=len(samples),
+                whole=samples,
                 data=_fingerprint(samples, manifest),
                 licence=found.licence,
             )

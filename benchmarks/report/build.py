@@ -58,7 +58,7 @@ def _unit(scores: UnitScores) -> dict[str, Any]:
         "data": unit.data,
         "licence": unit.licence,
         "n": len(unit.samples),
-        "total": unit.total,
+        "total": len(unit.whole),
         "videos": len(set(videos)),
         "headline": task.headline,
         "measures": [_described(measure) for measure in measures],
