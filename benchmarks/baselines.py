@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.units import Unit
-from grounding_core.interfaces.dataset import Sample, Truth
+from grounding_core.interfaces.dataset import Box, Sample, Truth
 from grounding_core.masks import MaskTrack, encode
 from grounding_core.types import GroundedText, Span
 from grounding_core.video import Video, sample_indices
@@ -132,7 +132,7 @@ class RandomObject(Baseline):
         return Opened(sample.open_video())
 
     def pick(self, opened: Opened, sample: Sample) -> MaskTrack:
-        """One of the distinct objects that the video's questions are about."""
+        """One of the video's distinct objects, asked about or not."""
         objects: dict[tuple[bytes | None, ...], MaskTrack] = {}
         for other in self._video[sample.video_id]:
             for track in _tracks(opened.video, other.load_truth()):
@@ -153,13 +153,17 @@ def _moving(frame: npt.NDArray[np.uint8], background: npt.NDArray[np.float64]) -
 
 
 def _tracks(video: Video, truth: Truth) -> list[MaskTrack]:
-    """The truth's objects; a tube of boxes becomes a track of rectangles."""
+    """The truth's objects; tubes of boxes become tracks of rectangles."""
     if truth.tracks or not truth.boxes:
         return list(truth.tracks)
+    return [_rectangles(video, boxes) for boxes in (truth.boxes, *truth.others)]
+
+
+def _rectangles(video: Video, boxes: Mapping[int, Box]) -> MaskTrack:
     frames: list[bytes | None] = [None] * len(video)
-    for frame, (x0, y0, x1, y1) in truth.boxes.items():
+    for frame, (x0, y0, x1, y1) in boxes.items():
         if 0 <= frame < len(frames):
             mask = np.zeros(video.size, dtype=bool)
             mask[round(y0) : round(y1), round(x0) : round(x1)] = True
             frames[frame] = encode(mask)
-    return [MaskTrack(0, video.size, tuple(frames))]
+    return MaskTrack(0, video.size, tuple(frames))

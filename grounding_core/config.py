@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from grounding_core.errors import RecipeError
 from grounding_core.hookspecs import Kind
@@ -129,14 +129,19 @@ class Recipe(_Strict):
         description="Folder with model.safetensors (./ is the recipe's own folder); none: each part its own.",
     )
 
+    _folder: Path | None = PrivateAttr(default=None)
+
     def parts(self) -> dict[str, Part]:
         """The parts that are there, by role."""
         return {role: part for role in ROLES if (part := getattr(self, role)) is not None}
 
     def fingerprint(self) -> str:
-        """A hash of everything that shapes predictions, apart from the weights and where they lie."""
+        """A hash of everything that shapes predictions, apart from the weights and where the recipe lies."""
         content = self.model_dump(mode="json", exclude={"description", "checkpoint", "training"})
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+        text = json.dumps(content, sort_keys=True)
+        if self._folder is not None:
+            text = text.replace(json.dumps(str(self._folder))[1:-1], ".")
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @classmethod
     def load(cls, source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -171,7 +176,10 @@ class Recipe(_Strict):
             )
         for override in overrides:
             _override(data, override, str(source))
-        return cls.parse(_anchor(data, path.resolve().parent), label=str(source))
+        folder = path.resolve().parent
+        recipe = cls.parse(_anchor(data, folder), label=str(source))
+        recipe._folder = folder
+        return recipe
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], *, label: str = "(inline)") -> Recipe:

@@ -147,3 +147,13 @@ def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
     for part in ("image_encoder", "mask_decoder", "language_model"):
         found = problems([f"{part}.weights={tmp_path}"])
         assert "has no config.json" in found[part]
+
+
+def test_the_fingerprint_does_not_know_where_the_recipe_lies(tmp_path: Path) -> None:
+    prints = set()
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        file = tmp_path / place / "r.yaml"
+        file.write_text(yaml.safe_dump({"name": "r", "language_model": {"type": "x", "tokenizer": "./t"}}))
+        prints.add(Recipe.load(file).fingerprint())
+    assert len(prints) == 1

@@ -36,21 +36,23 @@ class VidSTG(Dataset):
             for entry in content["videos"]:
                 with reading(path, f"sentence {entry.get('video_id')}"):
                     tubes = content["trajectories"][str(entry["original_video_id"])]
-                    found.append(self._sample(path, entry, tubes[str(entry["target_id"])]))
+                    found.append(self._sample(path, entry, tubes))
         return sorted(found, key=lambda sample: sample.id)
 
-    def _sample(self, path: Path, entry: Mapping[str, Any], tube: Mapping[str, Any]) -> Sample:
+    def _sample(self, path: Path, entry: Mapping[str, Any], tubes: Mapping[str, Any]) -> Sample:
         video = str(entry["original_video_id"])
         clip = int(entry["start_frame"]), int(entry["end_frame"])
         moment = int(entry["tube_start_frame"]), int(entry["tube_end_frame"])
         qtype = str(entry["qtype"])
+        target = str(entry["target_id"])
+        others = [tube for name, tube in tubes.items() if name != target]
         id = f"{video}/{entry['video_id']}"
         return Sample(
             id=id,
             video_id=f"{video}[{clip[0]}:{clip[1]}]",
             query=Query(str(entry["caption"]), KINDS[qtype]),
             open_video=partial(_open, self.root / "vidstg" / "video" / str(entry["video_path"]), clip),
-            load_truth=partial(_truth, path, id, tube, clip[0], moment),
+            load_truth=partial(_truth, path, id, (tubes[target], *others), clip, moment),
             tags={"qtype": qtype, **tags_of(entry)},
         )
 
@@ -64,11 +66,22 @@ def _open(path: Path, clip: tuple[int, int]) -> Video:
     return video if (clip[0], stop) == (0, len(video)) else video.clip(clip[0], stop)
 
 
-def _truth(path: Path, id: str, tube: Mapping[str, Any], first: int, moment: tuple[int, int]) -> Truth:
-    boxes: dict[int, Box] = {}
+def _truth(
+    path: Path, id: str, tubes: Sequence[Mapping[str, Any]], clip: tuple[int, int], moment: tuple[int, int]
+) -> Truth:
+    """The target's boxes inside the moment; the other objects' inside the clip."""
     with reading(path, f"sentence {id}"):
-        for frame, entry in tube.items():
-            if moment[0] <= int(frame) < moment[1]:
-                x, y, width, height = (float(value) for value in entry["bbox"])
-                boxes[int(frame) - first] = (x, y, x + width, y + height)
-    return Truth(boxes=boxes, interval=(moment[0] - first, moment[1] - first))
+        target, *others = (
+            _boxes(tube, first, end, clip[0])
+            for tube, (first, end) in zip(tubes, [moment, *[clip] * (len(tubes) - 1)], strict=True)
+        )
+    return Truth(boxes=target, interval=(moment[0] - clip[0], moment[1] - clip[0]), others=others)
+
+
+def _boxes(tube: Mapping[str, Any], start: int, stop: int, origin: int) -> dict[int, Box]:
+    boxes: dict[int, Box] = {}
+    for frame, entry in tube.items():
+        if start <= int(frame) < stop:
+            x, y, width, height = (float(value) for value in entry["bbox"])
+            boxes[int(frame) - origin] = (x, y, x + width, y + height)
+    return boxes

@@ -29,12 +29,14 @@ class Truth:
         caption: gcg: the reference caption, its spans over ``tracks``.
         boxes: grounding: frame index -> box (x0, y0, x1, y1) in pixels, edges exclusive.
         interval: grounding: frames [start, end) in which the statement holds.
+        others: grounding: the same for each other object that the video's annotations hold.
         annotated: frames that carry truth; None means every frame. Frames outside are not scored.
     """
 
     tracks: tuple[MaskTrack, ...] = ()
     caption: GroundedText | None = None
     boxes: Mapping[int, Box] = field(default_factory=dict)
+    others: Sequence[Mapping[int, Box]] = ()
     interval: tuple[int, int] | None = None
     annotated: tuple[int, ...] | None = None
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -66,6 +66,8 @@ def train(
         mixed_precision=config.precision,
         gradient_accumulation_steps=config.accumulate,
         step_scheduler_with_optimizer=False,
+        # A mask decoder may have parts that framewise training never reaches, such as its memory.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
     console = Console(quiet=not accelerator.is_main_process)
     out.mkdir(parents=True, exist_ok=True)

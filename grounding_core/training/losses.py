@@ -19,14 +19,22 @@ def text_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def mask_bce(logits: Tensor, target: Tensor) -> Tensor:
-    """BCE, mean over pixels, then over objects and frames; both (k, t, H, W)."""
-    return F.binary_cross_entropy_with_logits(logits, target)
+    """BCE, mean over pixels, then over objects and frames; both (k, t, H, W).
+
+    Pixels whose target is negative are ignored: they cost nothing, but stay in the mean, as in the reference.
+    """
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (loss * (target >= 0)).mean()
 
 
 def mask_dice(logits: Tensor, target: Tensor) -> Tensor:
-    """Dice loss, mean over objects and frames; both (k, t, H, W). Scale and epsilon as in the reference."""
-    p = logits.sigmoid().flatten(2)
-    t = target.flatten(2)
+    """Dice loss, mean over objects and frames; both (k, t, H, W). Scale and epsilon as in the reference.
+
+    Pixels whose target is negative are ignored.
+    """
+    kept = target >= 0
+    p = (logits.sigmoid() * kept).flatten(2)
+    t = (target * kept).flatten(2)
     overlap = 2 * (p * t).sum(-1) / DICE_SCALE
     total = (p.sum(-1) + t.sum(-1)) / DICE_SCALE
     return (1 - (overlap + DICE_EPS) / (total + DICE_EPS)).mean()

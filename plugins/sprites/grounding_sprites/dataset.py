@@ -36,7 +36,7 @@ class Sprites(GeneratedDataset):
         "CC BY-SA 4.0 (https://creativecommons.org/licenses/by-sa/4.0/). Sprites: OpenMoji, the open-source "
         "emoji and icon project (https://openmoji.org), recoloured. Made locally by grounding-sprites."
     )
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
 
     def prepare(
         self,

@@ -111,16 +111,19 @@ class Writer:
         }
 
     def _add_vidstg(self, name: str, story: Story, masks: list[list[dict[str, Any] | None]]) -> None:
-        tubes: dict[str, Any] = {}
+        # Every object, asked about or not, as VidOR annotates them.
+        self._trajectories[name] = {
+            str(target): {
+                str(frame): {"bbox": _box(rle)} for frame, rle in enumerate(track) if rle is not None
+            }
+            for target, track in enumerate(masks)
+        }
         for expression in story.statements:
             (target,) = expression.referents
             interval = story.facts.interval(story.facts.things[target])
             if interval is None:
                 continue
             start, end = interval
-            tubes[str(target)] = {
-                str(frame): {"bbox": _box(masks[target][frame])} for frame in range(start, end)
-            }
             self._vidstg.append(
                 {
                     "video_id": len(self._vidstg),
@@ -141,7 +144,6 @@ class Writer:
                     "tags": story.tags(expression),
                 }
             )
-        self._trajectories[name] = tubes
 
     def _add_gcg(
         self, name: str, story: Story, ids: list[int], masks: list[list[dict[str, Any] | None]]
@@ -196,9 +198,9 @@ def _rle(mask: npt.NDArray[np.bool_]) -> dict[str, Any] | None:
     return {"size": list(mask.shape), "counts": code["counts"].decode("ascii")}
 
 
-def _box(rle: Mapping[str, Any] | None) -> list[int]:
+def _box(rle: Mapping[str, Any]) -> list[int]:
     """x, y, width, height in pixels."""
-    return [int(value) for value in coco.toBbox(dict(rle))] if rle is not None else []
+    return [int(value) for value in coco.toBbox(dict(rle))]
 
 
 def _link(source: Path, target: Path) -> None:
