@@ -12,6 +12,9 @@ from transformers import DynamicCache
 from grounding_core.errors import CheckpointError
 from grounding_core.interfaces.language_model import Generation, LanguageModel, Norm, Prefix, Segment
 
+PADDING = -1
+"""Position of a token that only fills a row."""
+
 
 def fork(cache: DynamicCache, rows: Tensor) -> DynamicCache:
     """A cache whose row i is row ``rows[i]`` of another; gradients flow back into the source."""
@@ -70,6 +73,11 @@ class CausalLM(LanguageModel):
     def end_id(self) -> int:
         return int(self.tokenizer.eos_token_id)
 
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """All ids that end an answer."""
+        return frozenset([self.end_id])
+
     def prefix(self, segments: Sequence[Segment]) -> Prefix:
         embed = self.network.get_input_embeddings()
         device = embed.weight.device
@@ -123,30 +131,32 @@ class CausalLM(LanguageModel):
         for row, prompt in enumerate(prompts):
             ids[row, longest - len(prompt) :] = torch.tensor(list(prompt), device=device)
             real[row, longest - len(prompt) :] = 1
-        padded = bool((real == 0).any())
-        past = torch.ones((count, prefix.length), dtype=torch.long, device=device)
         positions = prefix.length + (real.cumsum(1) - 1).clamp(min=0)
+        past = torch.arange(prefix.length, device=device).expand(count, -1)
+        places = torch.cat([past, torch.where(real > 0, positions, PADDING)], dim=1)
+        padded = bool((places == PADDING).any())
         cache = fork(prefix.cache, torch.zeros(count, dtype=torch.long, device=device))
-        mask = torch.cat([past, real], dim=1) if padded else None
+        mask = self._mask(places, positions) if padded else None
         final, state = self._read(cache, ids, mask, positions)
 
         answers: list[list[int]] = [[] for _ in prompts]
         states: list[list[Tensor]] = [[state[row, -1]] for row in range(count)]
         open_rows = set(range(count))
+        ends = self.end_ids
         next_position = positions[:, -1:]
         for _ in range(max_new_tokens):
             chosen = self.network.lm_head(final[:, -1]).argmax(-1)
             for row in sorted(open_rows):
                 token = int(chosen[row])
-                if token == self.end_id:
+                if token in ends:
                     open_rows.discard(row)
                 else:
                     answers[row].append(token)
             if not open_rows:
                 break
             next_position = next_position + 1
-            if mask is not None:
-                mask = torch.cat([mask, mask.new_ones(count, 1)], dim=1)
+            places = torch.cat([places, next_position], dim=1)
+            mask = self._mask(places, next_position) if padded else None
             final, state = self._read(cache, chosen[:, None], mask, next_position)
             for row in open_rows:
                 states[row].append(state[row, -1])
@@ -155,6 +165,27 @@ class CausalLM(LanguageModel):
             states=[torch.stack(rows) for rows in states],
             truncated=[row in open_rows for row in range(count)],
         )
+
+    def _mask(self, places: Tensor, positions: Tensor) -> Tensor:
+        """What a padded batch may look at.
+
+        Args:
+            places: (n, keys) position of every cached token, or PADDING.
+            positions: (n, q) positions of the tokens being read.
+
+        Returns:
+            (n, keys) mask of real tokens; or, where the network has a sliding window, an additive mask
+            (n, 1, q, keys): the window counts positions, while transformers would count padding too.
+        """
+        config = self.network.get_decoder().config
+        window = getattr(config, "sliding_window", None)
+        if window is None:
+            return (places != PADDING).long()
+        behind = positions[:, :, None] - places[:, None, :]
+        seen = (places != PADDING)[:, None] & (behind >= 0) & (behind < window)
+        kind = self.network.get_input_embeddings().weight.dtype
+        blocked = torch.zeros(seen.shape, dtype=kind, device=seen.device)
+        return blocked.masked_fill(~seen, torch.finfo(kind).min)[:, None]
 
     def teach(self, prefix: Prefix, rows: Tensor, ids: Tensor, learned: Tensor) -> tuple[Tensor, Tensor]:
         final, states = self._read(fork(prefix.cache, rows), ids, None, None)

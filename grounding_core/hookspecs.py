@@ -23,6 +23,7 @@ Kind = Literal[
     "mask_decoder",
     "model",
     "recipe",
+    "converter",
     "dataset",
     "task",
     "metric",

@@ -50,7 +50,7 @@ class Batch:
         lengths: (n,) how many of them are real.
         learned: (n, s) True on the tokens of the answer.
         seg: (k, 2) sequence and position of the state behind each object's prompt.
-        masks: (k, t, H, W) target masks on ``mask_frames``.
+        masks: (k, t, H, W) target masks on ``mask_frames``; negative pixels are ignored.
     """
 
     clips: Sequence[Tensor]

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from grounding_core import __version__
-from grounding_core.cli import bench, chat, check, data, ground, plugins, train
+from grounding_core.cli import bench, chat, check, convert, data, ground, plugins, train
 from grounding_core.errors import GroundingError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command()(chat.chat)
 app.command()(plugins.plugins)
 app.command()(check.check)
 app.command()(train.train)
+app.command(context_settings=convert.CONTEXT_SETTINGS)(convert.convert)
 app.command(add_help_option=False, context_settings=bench.CONTEXT_SETTINGS)(bench.bench)
 app.add_typer(data.app, name="data")
 

@@ -76,9 +76,10 @@ class ClipEncoder(ImageEncoder):
         side = vision.image_size // vision.patch_size
         return EncoderSpec(width=vision.hidden_size, tokens=side * side, grid=(side, side))
 
-    def forward(self, clips: Sequence[Tensor]) -> Tensor:
+    def pixels(self, clips: Sequence[Tensor]) -> Tensor:
+        """Preprocessed clips (b, t, 3, size, size)."""
         weight = self.tower.embeddings.patch_embedding.weight
-        pixels = torch.cat(
+        return torch.stack(
             [
                 normalise(
                     short_side_crop(clip.to(weight.device), self.size), CLIP_MEAN, CLIP_STD, weight.dtype
@@ -86,5 +87,11 @@ class ClipEncoder(ImageEncoder):
                 for clip in clips
             ]
         )
-        features = self.tower(pixel_values=pixels).last_hidden_state[:, 1:]
-        return features.reshape(len(clips), -1, *features.shape[1:])
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Preprocessed clips (b, t, 3, size, size) -> features (b, t, n, dv)."""
+        features = self.tower(pixel_values=pixels.flatten(0, 1)).last_hidden_state[:, 1:]
+        return features.unflatten(0, pixels.shape[:2])
+
+    def forward(self, clips: Sequence[Tensor]) -> Tensor:
+        return self.features(self.pixels(clips))

@@ -48,11 +48,37 @@ def short_side_crop(frames: Tensor, size: int) -> Tensor:
 
 
 def squash(frames: Tensor, size: int) -> Tensor:
-    """InternVideo2's processor: bilinear to a square without antialiasing; pixels stay 0..255 as float."""
-    if tuple(frames.shape[1:3]) == (size, size):
+    """InternVideo2's processor: uint8 frames (t, H, W, 3) stretched to a square as OpenCV does it.
+
+    Bilinear without antialiasing in OpenCV's fixed-point arithmetic, so that the result is the same uint8
+    to the last bit: weights of 11 bits, columns before rows, 4 bits dropped between them.
+    """
+    height, width = frames.shape[1:3]
+    if (height, width) == (size, size):
         return frames
-    values = frames.permute(0, 3, 1, 2).to(torch.float32)
-    return F.interpolate(values, size=(size, size), mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+    left, right, first, second = _neighbours(width, size, frames.device)
+    outside = (left == right)[:, None]  # a column beyond the border is the border's, undivided
+    first, second = first[:, None].masked_fill(outside, _ONE), second[:, None].masked_fill(outside, 0)
+    wide = frames.to(torch.int32)
+    rows = (wide[:, :, left] * first + wide[:, :, right] * second) >> 4
+    upper, lower, first, second = _neighbours(height, size, frames.device)
+    above = (rows[:, upper] * first[:, None, None]) >> 16
+    below = (rows[:, lower] * second[:, None, None]) >> 16
+    return ((above + below + 2) >> 2).to(torch.uint8)
+
+
+_ONE = 2048
+
+
+def _neighbours(source: int, target: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The two source pixels nearest to each target pixel (equal beyond a border), and their weights."""
+    place = (torch.arange(target, dtype=torch.float64) + 0.5) * (1 / (target / source)) - 0.5
+    place = place.to(torch.float32)
+    low = place.floor()
+    index = low.long()
+    first, second = (((weight * _ONE).round()).int() for weight in (1 - (place - low), place - low))
+    low_index, high_index = index.clamp(0, source - 1), (index + 1).clamp(0, source - 1)
+    return low_index.to(device), high_index.to(device), first.to(device), second.to(device)
 
 
 def long_side_stretch(frames: Tensor, size: int, dtype: torch.dtype) -> Tensor:

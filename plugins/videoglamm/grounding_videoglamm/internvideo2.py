@@ -145,19 +145,26 @@ class InternVideo2Encoder(VideoEncoder):
         side = config.image_size // config.patch_size
         return EncoderSpec(width=config.width, tokens=side * side, grid=(side, side), chunk=config.frames)
 
-    def forward(self, clips: Sequence[Tensor]) -> Tensor:
-        weight = self.cls_token
-        size, frames = self.config.image_size, self.config.frames
-        pixels = torch.stack(
+    def pixels(self, clips: Sequence[Tensor]) -> Tensor:
+        """Preprocessed clips (b, t, 3, size, size)."""
+        weight, size = self.cls_token, self.config.image_size
+        return torch.stack(
             [
                 normalise(squash(clip.to(weight.device), size), IMAGENET_MEAN, IMAGENET_STD, weight.dtype)
                 for clip in clips
             ]
         )
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """Preprocessed clips (b, t, 3, size, size) -> features (b, t, n, dv)."""
         b, t = pixels.shape[:2]
+        frames = self.config.frames
         chunks = pixels.reshape(b * t // frames, frames, *pixels.shape[2:]).transpose(1, 2)
         x = self.patch_embed(chunks)
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
         for block in self.blocks:
             x = block(x)
         return x[:, 1:].reshape(b, t, -1, x.shape[-1])
+
+    def forward(self, clips: Sequence[Tensor]) -> Tensor:
+        return self.features(self.pixels(clips))

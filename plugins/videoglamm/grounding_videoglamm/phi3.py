@@ -24,6 +24,9 @@ class Phi3Config(ComponentConfig):
     tokenizer: str = Field(
         default="microsoft/Phi-3-mini-4k-instruct", description="Hub id, or folder with tokenizer.json."
     )
+    end_tokens: tuple[str, ...] = Field(
+        default=(), description="Tokens that end an answer, besides the tokenizer's end token."
+    )
     vocabulary: int = Field(
         default=32064, description="Rows of the embedding table; grows for new special tokens."
     )
@@ -31,6 +34,9 @@ class Phi3Config(ComponentConfig):
     mlp_width: int = Field(default=8192, description="Width of the MLPs.")
     layers: int = Field(default=32, description="Layers.")
     heads: int = Field(default=32, description="Attention heads.")
+    kv_heads: int | None = Field(default=None, description="Key and value heads; null: as many as heads.")
+    norm_eps: float = Field(default=1e-5, description="Epsilon of the norms.")
+    rope_theta: float = Field(default=10000.0, description="Base of the rotary position encoding.")
     context: int = Field(default=4096, description="Longest sequence in tokens.")
     sliding_window: int | None = Field(
         default=2047,
@@ -48,7 +54,9 @@ def _hub_config(config: Phi3Config) -> HubConfig:
         intermediate_size=config.mlp_width,
         num_hidden_layers=config.layers,
         num_attention_heads=config.heads,
-        num_key_value_heads=config.heads,
+        num_key_value_heads=config.kv_heads or config.heads,
+        rms_norm_eps=config.norm_eps,
+        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
         max_position_embeddings=config.context,
         original_max_position_embeddings=config.context,
         sliding_window=config.sliding_window,
@@ -76,6 +84,11 @@ class Phi3(CausalLM):
         super().__init__(
             config, network=network, tokenizer=tokenizer, special_tokens=special_tokens, norm=norm
         )
+        self._end_tokens = frozenset(self.token_id(token) for token in config.end_tokens)
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        return super().end_ids | self._end_tokens
 
     @classmethod
     def spec(cls, config: Phi3Config) -> LanguageSpec:

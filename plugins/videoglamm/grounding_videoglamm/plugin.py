@@ -51,6 +51,13 @@ def grounding_entries() -> Sequence[Entry]:
             "SAM 2 with embeddings as prompts: framewise or with video memory",
         ),
         Entry(
+            "converter",
+            "videoglamm",
+            f"{here}.convert:VideoGlammConverter",
+            HINT,
+            "published VideoGLaMM checkpoints",
+        ),
+        Entry(
             "recipe",
             "videoglamm",
             f"{here}:recipes/videoglamm.yaml",

@@ -52,8 +52,9 @@ class Sam2Config(ComponentConfig):
         default=(7, 7), description="Size of the background position embedding."
     )
     width: int = Field(default=256, description="Width of the decoder, and so of the prompts.")
-    mlp_width: int = Field(
-        default=2048, description="Width of the MLPs of mask decoder and memory attention."
+    mlp_width: int = Field(default=2048, description="Width of the mask decoder's MLPs.")
+    memory_mlp_width: int | None = Field(
+        default=None, description="Width of the memory attention's MLPs; null: as the mask decoder's."
     )
     memory_layers: int = Field(default=4, description="Layers of the memory attention.")
     version: Literal["2.0", "2.1"] = Field(
@@ -112,7 +113,7 @@ def _network_config(config: Sam2Config) -> Sam2VideoConfig:
         image_size=config.image_size,
         memory_attention_hidden_size=config.width,
         memory_attention_num_layers=config.memory_layers,
-        memory_attention_feed_forward_hidden_size=config.mlp_width,
+        memory_attention_feed_forward_hidden_size=config.memory_mlp_width or config.mlp_width,
         memory_attention_rope_feat_sizes=[sizes[2], sizes[2]],
         memory_encoder_hidden_size=config.width,
         memory_encoder_output_channels=MEMORY_WIDTH,
@@ -143,6 +144,25 @@ class Features:
     def bytes(self) -> int:
         """Memory they take."""
         return sum(part.numel() * part.element_size() for part in (*self.fine, self.coarse))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One tracked frame of k objects.
+
+    Attributes:
+        logits: (k, 4h, 4w) of the mask with the best predicted IoU; -1024 where the object is absent.
+        iou: (k, 3) predicted IoU of the three masks.
+        score: (k, 1) object score logits; the object is absent where they are not above 0.
+        memory: (k, dm, h, w) features remembered of this frame.
+        pointer: (k, d) object pointers remembered of this frame.
+    """
+
+    logits: Tensor
+    iou: Tensor
+    score: Tensor
+    memory: Tensor
+    pointer: Tensor
 
 
 @dataclass
@@ -255,7 +275,7 @@ class Sam2Decoder(MaskDecoder):
         steps = (
             self._framewise(scene, prompts)
             if self.config.mode == "framewise"
-            else self._tracked(scene, prompts)
+            else (step.logits for step in self.follow(scene, prompts))
         )
         for logits in steps:
             yield F.interpolate(
@@ -272,8 +292,8 @@ class Sam2Decoder(MaskDecoder):
                 logits = torch.where(score[..., None] > 0, logits, -1.0)
             yield from logits
 
-    def _tracked(self, scene: Scene, prompts: Tensor) -> Iterator[Tensor]:
-        """Low-resolution logits (k, h, w) of each frame, tracked by memory from frame 0."""
+    def follow(self, scene: Scene, prompts: Tensor) -> Iterator[Step]:
+        """Prompt frame 0, then track forward by memory: low-resolution masks, and what is remembered."""
         memory = Memory(self.network, bf16=self.config.bf16_memory, frames=len(scene.video))
         k = len(prompts)
         padding = self.network.prompt_encoder.not_a_point_embed.weight.expand(k, 2, -1)
@@ -293,6 +313,6 @@ class Sam2Decoder(MaskDecoder):
                 best = iou[:, 0].argmax(-1)
                 rows = torch.arange(k, device=best.device)
                 logits = torch.where(score[:, 0, :, None] > 0, masks[rows, 0, best], Memory.ABSENT)
-                memory.add(features.coarse, logits, tokens[rows, 0, best], score[:, 0])
+                remembered, pointer = memory.add(features.coarse, logits, tokens[rows, 0, best], score[:, 0])
                 first = False
-                yield logits
+                yield Step(logits, iou[:, 0], score[:, 0], remembered, pointer)

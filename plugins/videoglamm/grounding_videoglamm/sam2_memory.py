@@ -38,7 +38,7 @@ class Memory:
         self.pointers: deque[Tensor] = deque(maxlen=max(pointers - 1, 0))
         self.age = 0
 
-    def add(self, coarse: Tensor, logits: Tensor, token: Tensor, score: Tensor) -> None:
+    def add(self, coarse: Tensor, logits: Tensor, token: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         """Remember a frame.
 
         Args:
@@ -46,6 +46,9 @@ class Memory:
             logits: (k, 4h, 4w) the chosen masks.
             token: (k, d) the chosen masks' tokens.
             score: (k, 1) object score logits.
+
+        Returns:
+            Memory features (k, dm, h, w) and object pointers (k, d) of the frame.
         """
         net = self.network
         prompted = self.first is None
@@ -74,6 +77,7 @@ class Memory:
             self.recent.append(entry)
             self.pointers.append(pointer)
         self.age += 1
+        return features, pointer
 
     def condition(self, coarse: Tensor, position: Tensor) -> Tensor:
         """Features (k, d, h, w) of the next frame, after attention to the memory."""

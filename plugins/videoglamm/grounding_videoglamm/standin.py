@@ -1,0 +1,39 @@
+"""A tokenizer of numbered words, for checkpoints that come without one (tests, golden numbers)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+
+def numbered_tokenizer(
+    folder: Path,
+    size: int,
+    *,
+    special: Mapping[int, str],
+    start: int | None = None,
+    end: int | None = None,
+) -> None:
+    """Write a tokenizer in which the text ``"w7 w12"`` is the ids 7 and 12.
+
+    Args:
+        folder: where; must exist.
+        size: of the vocabulary.
+        special: ids that are tokens of their own, such as ``[SEG]``.
+        start: id that begins a sequence.
+        end: id that ends an answer.
+    """
+    words = {special.get(index, f"w{index}"): index for index in range(size)}
+    names = {index: word for word, index in words.items()}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token=names[0]))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.decoder = decoders.Fuse()
+    ends = {"bos_token": start, "eos_token": end}
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token=names[0],
+        **{name: names[index] for name, index in ends.items() if index is not None},
+    ).save_pretrained(folder)
