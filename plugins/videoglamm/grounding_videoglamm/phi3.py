@@ -42,6 +42,9 @@ class Phi3Config(ComponentConfig):
         default=2047,
         description="Keys a token sees, itself included; null: all. The released reference sees 2048.",
     )
+    init_std: float = Field(
+        default=0.02, gt=0, description="Spread of random initial weights; a narrow network needs more."
+    )
     dropout: float = Field(default=0.0, description="Dropout of attention and residuals, in training.")
 
 
@@ -62,6 +65,7 @@ def _hub_config(config: Phi3Config) -> HubConfig:
         sliding_window=config.sliding_window,
         attention_dropout=config.dropout,
         resid_pdrop=config.dropout,
+        initializer_range=config.init_std,
         bos_token_id=None,
         eos_token_id=None,
         pad_token_id=None,

@@ -60,6 +60,9 @@ class Sam2Config(ComponentConfig):
     version: Literal["2.0", "2.1"] = Field(
         default="2.0", description="2.1 adds position encoding of object pointers and an occlusion embedding."
     )
+    init_std: float = Field(
+        default=0.02, gt=0, description="Spread of random initial weights; a narrow network needs more."
+    )
     stability_fallback: bool = Field(
         default=True,
         description="Framewise: take the best of three masks where the single mask is unstable (< 0.98).",
@@ -91,6 +94,7 @@ def _network_config(config: Sam2Config) -> Sam2VideoConfig:
                 "model_type": "sam2_hiera_det_model",
                 "image_size": [config.image_size, config.image_size],
                 "hidden_size": config.trunk_width,
+                "initializer_range": config.init_std,
                 "num_attention_heads": config.trunk_heads,
                 "blocks_per_stage": list(config.stages),
                 "embed_dim_per_stage": widths,
@@ -102,6 +106,7 @@ def _network_config(config: Sam2Config) -> Sam2VideoConfig:
             "backbone_channel_list": widths[::-1],
             "backbone_feature_sizes": [[size, size] for size in sizes],
             "fpn_hidden_size": config.width,
+            "initializer_range": config.init_std,
         },
         prompt_encoder_config={"hidden_size": config.width, "image_size": config.image_size},
         mask_decoder_config={
@@ -111,6 +116,7 @@ def _network_config(config: Sam2Config) -> Sam2VideoConfig:
             "dynamic_multimask_via_stability": config.stability_fallback,
         },
         image_size=config.image_size,
+        initializer_range=config.init_std,
         memory_attention_hidden_size=config.width,
         memory_attention_num_layers=config.memory_layers,
         memory_attention_feed_forward_hidden_size=config.memory_mlp_width or config.mlp_width,
@@ -278,9 +284,12 @@ class Sam2Decoder(MaskDecoder):
             else (step.logits for step in self.follow(scene, prompts))
         )
         for logits in steps:
-            yield F.interpolate(
-                logits[None].float(), size=scene.video.size, mode="bilinear", align_corners=False
-            )[0]
+            yield self.at_frame_size(scene, logits)
+
+    def at_frame_size(self, scene: Scene, logits: Tensor) -> Tensor:
+        """Low-resolution logits (k, h, w) at the size of the video's frames."""
+        size = scene.video.size
+        return F.interpolate(logits[None].float(), size=size, mode="bilinear", align_corners=False)[0]
 
     def _framewise(self, scene: Scene, prompts: Tensor) -> Iterator[Tensor]:
         """Low-resolution logits (k, h, w) of each frame; every frame gets the same prompts."""
