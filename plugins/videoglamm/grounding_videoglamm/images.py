@@ -81,13 +81,18 @@ def _neighbours(source: int, target: int, device: torch.device) -> tuple[Tensor,
     return low_index.to(device), high_index.to(device), first.to(device), second.to(device)
 
 
-def long_side_stretch(frames: Tensor, size: int, dtype: torch.dtype) -> Tensor:
-    """SAM 2's input: longer side to ``size`` with PIL, normalise, then a bilinear stretch to a square."""
+def long_side(frames: Tensor, size: int) -> Tensor:
+    """uint8 frames (t, H, W, 3) with the longer side resized to ``size``, aspect kept, as PIL does it."""
     height, width = frames.shape[1:3]
     scale = size / max(height, width)
     target = (max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5)))
-    resized = resize_pil(frames, target, Image.Resampling.BILINEAR)
+    return resize_pil(frames, target, Image.Resampling.BILINEAR)
+
+
+def long_side_stretch(frames: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """SAM 2's input: longer side to ``size`` with PIL, normalise, then a bilinear stretch to a square."""
+    resized = long_side(frames, size)
     values = normalise(resized, IMAGENET_MEAN, IMAGENET_STD, torch.float32)
-    if target != (size, size):
+    if tuple(resized.shape[1:3]) != (size, size):
         values = F.interpolate(values, size=(size, size), mode="bilinear", align_corners=False)
     return values.to(dtype)

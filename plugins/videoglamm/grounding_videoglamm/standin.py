@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 
@@ -30,7 +30,6 @@ def numbered_tokenizer(
     names = {index: word for word, index in words.items()}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token=names[0]))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.decoder = decoders.Fuse()
     ends = {"bos_token": start, "eos_token": end}
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

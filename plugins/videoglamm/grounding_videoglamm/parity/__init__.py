@@ -1,0 +1,1 @@
+"""Compares this package with numbers the reference computed; see ``__main__``."""
