@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -41,8 +41,13 @@ def weight_files(folder: str | Path) -> list[Path]:
     )
 
 
-def load_weights(module: nn.Module, folder: str | Path) -> None:
+def load_weights(module: nn.Module, folder: str | Path, *, absent: Collection[str] = ()) -> None:
     """Fill a module from a checkpoint folder; every key must fit and none may be missing.
+
+    Args:
+        module: what to fill.
+        folder: the checkpoint.
+        absent: parts this module does without; their keys in the checkpoint are passed over.
 
     Raises:
         CheckpointError: a file is truncated, or keys or shapes differ; names the file and the key.
@@ -53,6 +58,8 @@ def load_weights(module: nn.Module, folder: str | Path) -> None:
         try:
             with safe_open(file, "pt") as handle:
                 for key in handle.keys():  # noqa: SIM118 (not a mapping)
+                    if key.partition(".")[0] in absent:
+                        continue
                     _fill(own, key, handle.get_tensor(key), file)
                     seen.add(key)
         except SafetensorError as error:

@@ -120,7 +120,7 @@ def build_composed(planned: Plan, *, weights: bool = True) -> GroundingModel:
             modules[role] = part.component(part.config, source=source, width=language.width)
     model = GroundingModel(planned, modules)
     if weights and recipe.checkpoint is not None:
-        load_weights(model, recipe.checkpoint)
+        load_weights(model, recipe.checkpoint, absent=set(ROLES) - set(planned.parts))
     return model.eval()
 
 

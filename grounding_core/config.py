@@ -105,7 +105,10 @@ class GenerationOptions(_Strict):
 
 
 class Recipe(_Strict):
-    """A model: seven parts, the facts of its checkpoint, and where its weights are."""
+    """A model: seven parts, the facts of its checkpoint, and where its weights are.
+
+    A file may begin with ``extends``, the name or path of another recipe: what it says itself comes on top.
+    """
 
     name: str = Field(description="What reports call it.")
     description: str = Field(default="", description="One line for people.")
@@ -155,28 +158,10 @@ class Recipe(_Strict):
             RecipeError: all problems found, each with its path in the recipe.
             PluginError: no such recipe is installed.
         """
-        path = Path(source)
-        if path.suffix not in (".yaml", ".yml"):
-            from grounding_core.plugins import registry
-
-            path = registry().path("recipe", str(source))
-        if not path.is_file():
-            raise RecipeError(
-                str(source), [("", "the file does not exist; check the path, or name an installed recipe")]
-            )
-        try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise RecipeError(
-                str(source), [("", f"not valid YAML: {' '.join(str(error).split())}")]
-            ) from error
-        if not isinstance(data, dict):
-            raise RecipeError(
-                str(source), [("", "a recipe is a mapping of parts; this file holds something else")]
-            )
+        data = _data(source, ())
         for override in overrides:
             _override(data, override, str(source))
-        folder = path.resolve().parent
+        folder = _path(source).parent
         recipe = cls.parse(_anchor(data, folder), label=str(source))
         recipe._folder = folder
         return recipe
@@ -188,6 +173,51 @@ class Recipe(_Strict):
             return cls.model_validate(data)
         except ValidationError as error:
             raise RecipeError(label, validation_problems(error)) from error
+
+
+def _path(source: str | Path) -> Path:
+    """The file behind an installed recipe's name, or behind a path."""
+    path = Path(source)
+    if path.suffix not in (".yaml", ".yml"):
+        from grounding_core.plugins import registry
+
+        path = registry().path("recipe", str(source))
+    return path.resolve()
+
+
+def _data(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """A recipe file's content, merged into the recipe that its ``extends`` names."""
+    path = _path(source)
+    if not path.is_file():
+        raise RecipeError(
+            str(source), [("", "the file does not exist; check the path, or name an installed recipe")]
+        )
+    if path in seen:
+        raise RecipeError(str(source), [("extends", "the recipe extends itself")])
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problem = f"not valid YAML: {' '.join(str(error).split())}"
+        raise RecipeError(str(source), [("", problem)]) from error
+    if not isinstance(data, dict):
+        raise RecipeError(
+            str(source), [("", "a recipe is a mapping of parts; this file holds something else")]
+        )
+    own: dict[str, Any] = _anchor(data, path.parent)
+    base = own.pop("extends", None)
+    return own if base is None else _merged(_data(str(base), (*seen, path)), own)
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """``own`` over ``base``, section by section; a part of another type replaces the whole part."""
+    merged = dict(base)
+    for key, value in own.items():
+        old = base.get(key)
+        both = isinstance(value, dict) and isinstance(old, dict)
+        if both and value.get("type", old.get("type")) == old.get("type"):
+            value = _merged(old, value)
+        merged[key] = value
+    return merged
 
 
 def validation_problems(error: ValidationError, prefix: str = "") -> list[tuple[str, str]]:

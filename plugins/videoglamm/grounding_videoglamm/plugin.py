@@ -7,6 +7,13 @@ from collections.abc import Sequence
 from grounding_core.hookspecs import Entry, hookimpl
 
 HINT = "pip install grounding-videoglamm"
+VARIANTS = {
+    "image": "image encoder only",
+    "video": "video encoder only",
+    "framewise": "masks decoded frame by frame",
+    "32-frames": "32 frames, pooled more coarsely",
+}
+"""Recipes that extend ``videoglamm``."""
 
 
 @hookimpl
@@ -63,6 +70,10 @@ def grounding_entries() -> Sequence[Entry]:
             f"{here}:recipes/videoglamm.yaml",
             HINT,
             "the published sizes; bring the weights",
+        ),
+        *(
+            Entry("recipe", f"videoglamm-{name}", f"{here}:recipes/videoglamm-{name}.yaml", HINT, summary)
+            for name, summary in VARIANTS.items()
         ),
         Entry(
             "recipe",
