@@ -131,6 +131,19 @@ def _network_config(config: Sam2Config) -> Sam2VideoConfig:
     )
 
 
+@torch.no_grad()
+def _expect_background(network: Sam2VideoModel) -> None:
+    """Start with masks that are empty (a prior as in RetinaNet, arXiv 1708.02002, section 4.1).
+
+    The mask head has no bias of its own: trained from scratch it would first grow large constants in
+    all features, in which the prompt drowns.
+    """
+    decoder = network.mask_decoder
+    decoder.upscale_conv2.bias.fill_(0.5)
+    for head in decoder.output_hypernetworks_mlps:
+        head.proj_out.bias.fill_(-8.0 / decoder.upscale_conv2.out_channels)
+
+
 @dataclass(frozen=True)
 class Features:
     """Image features of t frames: ``fine`` (t, d/8, 4h, 4w) and (t, d/4, 2h, 2w), ``coarse`` (t, d, h, w)."""
@@ -194,6 +207,7 @@ class Sam2Decoder(MaskDecoder):
             )
         else:
             self.network = Sam2VideoModel(_network_config(config))
+            _expect_background(self.network)
         self.size: int = self.network.image_size
 
     @classmethod
