@@ -22,6 +22,9 @@ NOT_RUN = {
     "grounding data prepare sprites --split train": "takes minutes; other splits are run",
     "accelerate launch": "needs several processes",
     "grounding check videoglamm-tiny --set prompt_adapter.type=linear": "run below with its plugin installed",
+    "grounding convert": "needs published weights; plugins/videoglamm/tests convert small ones",
+    "python -m grounding_videoglamm.parity": "needs golden numbers; plugins/videoglamm/tests run it",
+    "grounding check weights/recipe.yaml": "needs converted weights",
     "grounding ground clip.mp4": "needs a clip of the reader's own",
 }
 MODULE = {

@@ -27,8 +27,8 @@ def convert(
 ) -> None:
     """Read another project's checkpoint; write a recipe and its weights.
 
-    Files that a checkpoint relies on are named by options of the converter, such as --sam2 FILE for
-    videoglamm; what is missing is said with the option that brings it. No code in a checkpoint is run.
+    Files that a checkpoint relies on are named by options of the converter, such as --clip PATH for
+    videoglamm; an error about missing weights names the option. No code in a checkpoint is run.
     """
     from grounding_core.conversion import RECIPE, convert_back
     from grounding_core.conversion import convert as run

@@ -171,13 +171,23 @@ def _towers(recipe: dict[str, Any], config: Mapping[str, Any]) -> None:
     pooling = _section(config, "pooling")
     _take(recipe["image_adapter"], pooling, {"image_tokens_to": "grid"})
     _take(recipe["video_adapter"], pooling, {"video_tokens_to": "grid"})
+    recipe["mask_decoder"] |= sam2_options(config)
+
+
+def sam2_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the decoder from a section ``sam2``; none without one, which means hiera-large."""
     sam2 = _section(config, "sam2")
-    if sam2:
-        _sam2(recipe["mask_decoder"], sam2)
-
-
-def _sam2(part: dict[str, Any], sam2: Mapping[str, Any]) -> None:
+    if not sam2:
+        return {}
     trunk, memory = sam2["image_encoder"]["trunk"], sam2["memory_attention"]
+    part: dict[str, Any] = {
+        "image_size": sam2["image_size"],
+        "width": memory["d_model"],
+        "mlp_width": sam2["sam_mask_decoder"]["transformer_mlp_dim"],
+        "memory_layers": memory["num_layers"],
+        "memory_mlp_width": memory["layer"]["dim_feedforward"],
+        "version": "2.1" if sam2.get("add_tpos_enc_to_obj_ptrs") else "2.0",
+    }
     names = {
         "embed_dim": "trunk_width",
         "num_heads": "trunk_heads",
@@ -187,12 +197,7 @@ def _sam2(part: dict[str, Any], sam2: Mapping[str, Any]) -> None:
         "window_pos_embed_bkg_spatial_size": "background",
     }
     _take(part, trunk, names)
-    part["image_size"] = sam2["image_size"]
-    part["width"] = memory["d_model"]
-    part["mlp_width"] = sam2["sam_mask_decoder"]["transformer_mlp_dim"]
-    part["memory_layers"] = memory["num_layers"]
-    part["memory_mlp_width"] = memory["layer"]["dim_feedforward"]
-    part["version"] = "2.1" if sam2.get("add_tpos_enc_to_obj_ptrs") else "2.0"
+    return part
 
 
 def _unused(recipe: Mapping[str, Any], shapes: Mapping[str, Shape]) -> tuple[str, ...]:

@@ -1,0 +1,59 @@
+"""The converter of Sa2VA's decoder side (arXiv 2501.04001): SAM 2 fed by ``[SEG]`` states.
+
+Its language models and image encoder are not among this package's components: what is made is the part of a
+recipe, and of its weights, from a ``[SEG]`` state to masks. Complete it with ``extends``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from grounding_core.errors import CheckpointError
+from grounding_core.interfaces.converter import Converter, Facts, Shape, rename
+from grounding_videoglamm.adapters import MlpPromptAdapter
+from grounding_videoglamm.convert import sam2_options
+from grounding_videoglamm.keys import sam2_rules
+from grounding_videoglamm.sam2 import Sam2Decoder
+
+SAM2 = "grounding_encoder.sam2_model."
+ADAPTER = "text_hidden_fcs.0.weight"
+
+
+class Sa2vaDecoderConverter(Converter):
+    """Sa2VA's L→V adapter and SAM 2. Its ``[SEG]`` state is the one after reading the token."""
+
+    about = "Sa2VA's decoder side"
+    rules = (rename("text_hidden_fcs.{n}.{x}", "prompt_adapter.project.{n}.{x}"), *sam2_rules(SAM2))
+
+    def __init__(self) -> None:
+        self._width = 0
+
+    def read(self, config: Mapping[str, Any], shapes: Mapping[str, Shape]) -> Facts:
+        if ADAPTER not in shapes or not any(key.startswith(SAM2) for key in shapes):
+            raise CheckpointError(
+                f"This is no Sa2VA checkpoint: {ADAPTER} or {SAM2}* is missing.",
+                "Name the folder of a published Sa2VA model.",
+            )
+        self._width = shapes[ADAPTER][1]
+        recipe = {
+            "name": "sa2va-decoder",
+            "description": "Sa2VA from a [SEG] state to masks; add the parts before it",
+            "prompt_adapter": {"type": "mlp"},
+            "mask_decoder": {"type": "sam2", "mode": "memory", **sam2_options(config)},
+            "seg": {"token": "[SEG]", "state": "consuming", "norm": "after"},
+        }
+        return Facts(recipe, ("language_model.{x}", "vision_model.{x}", "mlp1.{x}"))
+
+    def shapes(self, recipe: Mapping[str, Any]) -> Mapping[str, Shape]:
+        options = {key: value for key, value in recipe["mask_decoder"].items() if key != "type"}
+        config = Sam2Decoder.Config.model_validate(options)
+        with torch.device("meta"):
+            adapter = MlpPromptAdapter(
+                MlpPromptAdapter.Config(), width=self._width, target=Sam2Decoder.spec(config)
+            )
+            parts = nn.ModuleDict({"prompt_adapter": adapter, "mask_decoder": Sam2Decoder(config)})
+        return {key: tuple(value.shape) for key, value in parts.state_dict().items()}
