@@ -73,6 +73,7 @@ def convert(
         CheckpointError: the source is damaged or something else, or keys or shapes do not fit; names file
             and key.
     """
+    _refuse_existing(out)
     stored = open_tensors(source)
     for extra in converter.extras:
         if extras and extra.name in extras:
@@ -110,6 +111,7 @@ def convert_back(converter: Converter, source: Path, out: Path) -> Report:
     Raises:
         CheckpointError: a key of ours has no name there.
     """
+    _refuse_existing(out)
     stored = open_tensors(source)
     moves = {key: converter.move(key, back=True) for key in stored}
     _refuse(
@@ -213,11 +215,14 @@ def _copy_tokenizer(source: Path, out: Path) -> bool:
     return bool(set(found) & {"tokenizer.json", "tokenizer.model"})
 
 
+def _refuse_existing(out: Path) -> None:
+    if out.exists():
+        raise CheckpointError(f"{out} exists.", "Name a folder that does not; nothing is overwritten.")
+
+
 @contextmanager
 def _appearing(out: Path) -> Iterator[Path]:
     """A folder to fill beside ``out``; becomes it when all went well, and is removed otherwise."""
-    if out.exists():
-        raise CheckpointError(f"{out} exists.", "Name a folder that does not; nothing is overwritten.")
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:

@@ -10,8 +10,8 @@ import torch
 from grounding_videoglamm.convert import EMBEDDING, VideoGlammConverter
 from torch import Tensor
 
-TRUNK = {"embed_dim": 8, "num_heads": 1, "stages": [1, 1, 1, 1], "window_spec": [4, 2, 4, 2]}
-TRUNK |= {"global_att_blocks": [2], "window_pos_embed_bkg_spatial_size": [3, 3]}
+TRUNK = {"embed_dim": 8, "num_heads": 1, "stages": [1, 1, 2, 1], "window_spec": [8, 4, 8, 4]}
+TRUNK |= {"global_att_blocks": [3], "window_pos_embed_bkg_spatial_size": [3, 3]}
 CONFIG: dict[str, Any] = {
     "num_frames": 4,
     "llm_config": {

@@ -18,6 +18,7 @@ from grounding_core.config import Recipe
 from grounding_core.conversion import RECIPE, convert
 from grounding_core.errors import CheckpointError
 from grounding_core.model import GroundingModel
+from grounding_core.video import sample_indices
 from grounding_videoglamm.adapters import MlpPoolAdapter
 from grounding_videoglamm.clip import ClipEncoder
 from grounding_videoglamm.convert import VideoGlammConverter
@@ -135,6 +136,11 @@ class Golden:
     def frames(self) -> Tensor:
         """The raw video, uint8 (t, H, W, 3)."""
         return self.inputs["video_frames_uint8"]
+
+    @property
+    def encoder_frames(self) -> Tensor:
+        """The frames both towers see: as many as the configuration says."""
+        return self.frames[sample_indices(len(self.frames), self.config["num_frames"])]
 
     @property
     def mask_frames(self) -> Tensor:

@@ -79,7 +79,8 @@ def tracked(checks: Checks, model: Converted) -> None:
         checks.tracked(f"{start}mask_logits_orig", whole, objects)
         masks = golden.outputs[f"{start}masks_orig"]
         checks.masks(f"{start}masks_orig frame 0", whole[0] > 0, masks[0])
-        checks.masks(f"{start}masks_orig frames 1..", whole[1:] > 0, masks[1:], allowed=LATER_FLIPPED)
+        if len(masks) > 1:
+            checks.masks(f"{start}masks_orig frames 1..", whole[1:] > 0, masks[1:], allowed=LATER_FLIPPED)
 
 
 def whole_pipeline(checks: Checks, model: Converted) -> None:

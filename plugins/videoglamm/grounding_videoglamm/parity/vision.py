@@ -17,7 +17,7 @@ def preprocessing(checks: Checks, model: Converted) -> None:
     golden = checks.golden
     stored = golden.inputs
     for name, encoder in ((CLIP, model.clip), (VIDEO, model.internvideo)):
-        pixels = encoder.pixels([golden.frames])[0]
+        pixels = encoder.pixels([golden.encoder_frames])[0]
         checks.close(f"{name}_frame0_exact", pixels[0], stored[f"{name}_frame0_exact"])
         checks.close(name, rounded(pixels), stored[name].float(), fp16=True)
     size = golden.config["sam2"]["image_size"]
