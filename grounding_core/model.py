@@ -43,7 +43,8 @@ class Batch:
     """A training batch: b videos, n sequences, k objects.
 
     Attributes:
-        clips: b tensors uint8 (t, H, W, 3), frames for the encoders.
+        clips: b tensors uint8 (t, H, W, 3), frames for the encoders; empty: the language model reads
+            text only, and the decoder alone sees the video.
         mask_frames: uint8 (b, t, H, W, 3), frames for the mask loss.
         rows: (n,) the video each sequence asks about.
         ids: (n, s) right-padded token ids: question and answer.
@@ -130,9 +131,8 @@ class GroundingModel(nn.Module):
         """System text and visual tokens of b videos, read into the language model."""
         head = self.prompts.layout.partition(VISUAL)[0]
         lm = self.language_model
-        return lm.prefix(
-            [[*lm.start_ids, *lm.tokenize(head)], self.visual_tokens(clips, single_image=single_image)]
-        )
+        text = [*lm.start_ids, *lm.tokenize(head)]
+        return lm.prefix([text, self.visual_tokens(clips, single_image=single_image)] if clips else [text])
 
     def visual_tokens(self, clips: Sequence[Tensor], *, single_image: bool = False) -> Tensor:
         """Visual tokens (b, m, dl) of b clips: the image branch's, then the video branch's."""
@@ -256,12 +256,12 @@ class GroundingModel(nn.Module):
 
     def forward(self, batch: Batch) -> Outputs:
         """Token and mask logits of a training batch, with gradients, through the same shared prefix."""
-        prefix = self.read(batch.clips)
+        prefix, rows = self.read(batch.clips), batch.rows if batch.clips else torch.zeros_like(batch.rows)
         tokens, targets, states = [], [], []
         for group in _buckets(batch.lengths):
             longest = int(batch.lengths[group].max())
             ids, learned = batch.ids[group, :longest], batch.learned[group, :longest]
-            logits, state = self.language_model.teach(prefix, batch.rows[group], ids, learned)
+            logits, state = self.language_model.teach(prefix, rows[group], ids, learned)
             tokens.append(logits)
             targets.append(ids[learned])
             own = torch.isin(batch.seg[:, 0], group)

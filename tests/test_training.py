@@ -190,3 +190,27 @@ def test_masks_and_phrases_that_do_not_match_are_named(samples: list[Sample], tm
     with pytest.raises(DataError, match=r"mask tokens and \d tracks"):
         train(recipe(), CONFIG, [wrong], [], tmp_path)
     assert isinstance(truth.tracks[0], MaskTrack)
+
+
+def test_blind_steps_leave_the_encoders_alone(samples: list[Sample], tmp_path: Path) -> None:
+    blind = CONFIG.model_copy(update={"steps": 2, "save_every": 1, "blind_steps": 2})
+    one = load_file(
+        train(recipe(), blind.model_copy(update={"steps": 1}), samples, [], tmp_path) / "model.safetensors"
+    )
+    two = load_file(train(recipe(), blind, samples, [], tmp_path) / "model.safetensors")
+    three = load_file(
+        train(recipe(), blind.model_copy(update={"steps": 3}), samples, [], tmp_path) / "model.safetensors"
+    )
+
+    def moved(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> set[str]:
+        return {key.split(".")[0] for key in a if not torch.equal(a[key], b[key])}
+
+    encoders = {"image_encoder", "video_encoder", "image_adapter", "video_adapter"}
+    assert not moved(one, two) & encoders
+    assert encoders <= moved(two, three)
+
+
+def test_only_the_kinds_asked_for_are_learned(samples: list[Sample], tmp_path: Path) -> None:
+    expressions = [sample for sample in samples if sample.query.kind != "describe"]
+    with pytest.raises(DataError, match="no training samples"):
+        train(recipe(), CONFIG.model_copy(update={"kinds": ("nothing",)}), expressions, [], tmp_path)

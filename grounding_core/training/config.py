@@ -27,6 +27,15 @@ class TrainConfig(BaseModel):
         default=8, ge=1, description="Most questions asked about a video in a step; they share its encoding."
     )
     mask_frames: int = Field(default=4, ge=1, description="Frames a video the mask losses look at.")
+    blind_steps: int = Field(
+        default=0,
+        ge=0,
+        description="Steps from the first on in which the language model does not see the video: the mask "
+        "decoder learns to obey words, at half the cost. For training from scratch.",
+    )
+    kinds: tuple[str, ...] | None = Field(
+        default=None, description="Beside captions, only samples whose tag `kind` is among these; null: all."
+    )
     accumulate: int = Field(default=1, ge=1, description="Steps whose gradients are added before an update.")
     lr: float = Field(default=3e-4, gt=0, description="Peak learning rate.")
     betas: tuple[float, float] = Field(default=(0.9, 0.95), description="AdamW's betas.")

@@ -130,8 +130,8 @@ class Schedule(Sampler[list[Position]]):
         return self.config.steps * self.config.accumulate - self.start
 
 
-def collate(items: Sequence[Item], model: GroundingModel) -> Batch:
-    """Items to a batch: tokenised, right-padded, learning the answers only.
+def collate(items: Sequence[Item], model: GroundingModel, *, blind: bool = False) -> Batch:
+    """Items to a batch: tokenised, right-padded, learning the answers only; ``blind`` leaves the clips out.
 
     Raises:
         DataError: videos of different sizes meet in one batch.
@@ -162,7 +162,7 @@ def collate(items: Sequence[Item], model: GroundingModel) -> Batch:
         raise DataError(f"Videos of sizes {sorted(sizes)} meet in one batch.", "Set training.videos to 1.")
     masks = [mask for item in items for mask in item.masks]
     return Batch(
-        clips=[item.clip for item in items],
+        clips=[] if blind else [item.clip for item in items],
         mask_frames=torch.stack([item.mask_frames for item in items]),
         rows=torch.tensor(rows),
         ids=padded,

@@ -60,6 +60,8 @@ def train(
     Raises:
         GroundingError: no samples, a loss that is not finite, or too many videos that fail to decode.
     """
+    if config.kinds is not None:
+        samples = [s for s in samples if s.query.kind == "describe" or s.tags.get("kind") in config.kinds]
     if not samples:
         raise DataError("There are no training samples.", "Name data sets that have masks: refseg or gcg.")
     accelerator = Accelerator(
@@ -132,7 +134,7 @@ def _run(
                 continue
             wrapped.train()
             with accelerator.accumulate(wrapped):
-                batch = _to(collate(good, model), accelerator.device)
+                batch = _to(collate(good, model, blind=step < config.blind_steps), accelerator.device)
                 parts = losses(wrapped(batch), batch, config.losses)
                 if not bool(torch.isfinite(parts["total"])):
                     raise GroundingError(
