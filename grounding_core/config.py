@@ -213,9 +213,9 @@ def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in own.items():
         old = base.get(key)
-        both = isinstance(value, dict) and isinstance(old, dict)
-        if both and value.get("type", old.get("type")) == old.get("type"):
-            value = _merged(old, value)
+        if isinstance(value, dict) and isinstance(old, dict):
+            same = value.get("type", old.get("type")) == old.get("type")
+            value = _merged(old, value) if same else value
         merged[key] = value
     return merged
 
