@@ -49,7 +49,7 @@ def rows(out: Path) -> list[dict[str, float]]:
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(samples: list[Sample], tmp_path: Path) -> None:
-    whole = train(recipe(), CONFIG, samples, samples[:2], tmp_path / "whole")
+    whole = train(recipe(), CONFIG, samples, [samples[-1], samples[0]], tmp_path / "whole")
     # The schedule depends on the number of steps; with a plateau the first half is the same in both.
     first = CONFIG.model_copy(update={"steps": 2, "decay": 0})
     plateau = CONFIG.model_copy(update={"decay": 0})

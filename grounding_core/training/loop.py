@@ -95,7 +95,13 @@ def train(
         num_workers=config.workers,
         persistent_workers=config.workers > 0,
     )
-    _run(accelerator, console, wrapped, model, optimizer, schedule, loader, config, validation, out, done)
+    # Without it sums over threads differ in the last bit, and so a resumed run from an uninterrupted one.
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        _run(accelerator, console, wrapped, model, optimizer, schedule, loader, config, validation, out, done)
+    finally:
+        torch.use_deterministic_algorithms(before)
     return out / CHECKPOINT
 
 

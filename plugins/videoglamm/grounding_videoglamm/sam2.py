@@ -280,7 +280,7 @@ class Sam2Decoder(MaskDecoder):
         done = sum(len(batch) for batch in scene.kept)
         pending: list[Tensor] = []
         for index, frame in scene.video.stream(done):
-            pending.append(torch.from_numpy(frame))
+            pending.append(torch.tensor(frame))  # a copy: frames may be read-only
             if len(pending) == self.config.batch or index == len(scene.video) - 1:
                 batch = self.image_features(torch.stack(pending))
                 pending = []
