@@ -49,7 +49,7 @@ class Sample:
         id: unique within (data set, split, task), stable over runs; sorting key.
         video_id: samples with the same value share a video, which is then encoded once.
         query: the question.
-        open_video: opens the video; cheap, decodes nothing.
+        open_video: opens the video; reads its index, not its frames.
         load_truth: reads the truth.
         tags: facts for breakdowns, e.g. ``{"kind": "motion", "qtype": "declarative"}``.
     """
