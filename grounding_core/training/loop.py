@@ -171,7 +171,7 @@ def _run(
                 )
             last = step == config.steps
             if step % config.save_every == 0 or last:
-                _save(accelerator, model, schedule, out, step)
+                _save(accelerator, model, out, step)
             if accelerator.is_main_process and validation and (step % config.validate_every == 0 or last):
                 report = validate(
                     model.eval(), validation, config.validate_videos, out / "pictures" / f"{step:07d}.png"
@@ -252,15 +252,13 @@ def _to(batch: Any, device: torch.device) -> Any:
     return type(batch)(**moved)
 
 
-def _save(accelerator: Accelerator, model: GroundingModel, schedule: Any, out: Path, step: int) -> None:
+def _save(accelerator: Accelerator, model: GroundingModel, out: Path, step: int) -> None:
     """Weights for use and full state for resuming; each replaces the old one only when it is complete."""
     accelerator.wait_for_everyone()
     partial = out / f".{STATE}-{step}"
     accelerator.save_state(str(partial))
     if accelerator.is_main_process:
-        (partial / "progress.json").write_text(
-            json.dumps({"step": step, "schedule": schedule.state_dict()["last_epoch"]})
-        )
+        (partial / "progress.json").write_text(json.dumps({"step": step}))
         save_weights(model, out / CHECKPOINT, dtype=torch.float16)
         final, old = out / STATE, out / f".{STATE}-old"
         shutil.rmtree(old, ignore_errors=True)
@@ -278,8 +276,7 @@ def _resume(accelerator: Accelerator, schedule: Any, out: Path, console: Console
         return 0
     accelerator.load_state(str(folder))
     done = int(json.loads((folder / "progress.json").read_text())["step"])
-    for _ in range(done):
-        schedule.last_epoch += 1
+    schedule.last_epoch = done
     for group, base, rate in zip(
         schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
     ):
