@@ -20,9 +20,9 @@ from benchmarks.report.page import page
 from benchmarks.report.text import markdown, show
 from benchmarks.scores import MODEL, UnitScores, score_unit
 from benchmarks.store import PredictionStore
+from benchmarks.tasks.base import load_task
 from benchmarks.units import Unit, find_units
 from grounding_core.errors import GroundingError
-from grounding_core.plugins import registry
 
 PLAN = "run.json"
 
@@ -114,7 +114,7 @@ def finish(
 
 def _score(folder: Path, plan: Plan, unit: Unit, bars: Progress) -> UnitScores:
     bar = bars.add_task(f"Scoring {unit.task} {unit.dataset}:{unit.split}", total=len(unit.samples))
-    task = registry().load("task", unit.task)(folder / "memory")
+    task = load_task(unit.task, folder / "memory")
     return score_unit(unit, task, stores(folder, unit, plan.fingerprint), lambda: bars.advance(bar))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.facts import facts_of
 from benchmarks.store import Prediction, PredictionStore
 from benchmarks.tasks.base import Counts, Task, TextPair
 from benchmarks.units import Unit
@@ -37,12 +38,16 @@ class PredictorScores:
 
 @dataclass(frozen=True)
 class UnitScores:
-    """All predictors on one unit; the first is the model."""
+    """All predictors on one unit; the first is the model.
+
+    ``facts`` are by sample id: its tags and what its truth tells, for breakdowns.
+    """
 
     unit: Unit
     task: Task
     predictors: Mapping[str, PredictorScores]
     answers: Mapping[str, GroundedText | None] = field(repr=False)
+    facts: Mapping[str, Mapping[str, str]] = field(repr=False)
 
 
 def score_unit(
@@ -63,18 +68,20 @@ def score_unit(
     counts: dict[str, list[Counts]] = {name: [] for name in stores}
     texts: dict[str, list[TextPair]] = {name: [] for name in stores}
     errors: dict[str, dict[str, str]] = {name: {} for name in stores}
+    facts: dict[str, Mapping[str, str]] = {}
     for sample in unit.samples:
         truth = sample.load_truth()
+        facts[sample.id] = facts_of(sample, truth)
         for name, predictions in found.items():
             prediction = predictions.get(sample.id) or Prediction(sample.id, None, 0.0, NOT_PREDICTED)
             error = prediction.error
             try:
-                judged = task.judge(prediction.answer, truth)
+                judged = task.score(prediction.answer, truth)
             except DataError:
                 raise
             except GroundingError as misfit:
                 error = str(misfit)
-                judged = task.judge(None, truth)
+                judged = task.score(None, truth)
             counts[name].append(judged.counts)
             if error:
                 errors[name][sample.id] = error
@@ -94,6 +101,7 @@ def score_unit(
             for name in stores
         },
         answers={id: prediction.answer for id, prediction in found[MODEL].items()},
+        facts=facts,
     )
 
 

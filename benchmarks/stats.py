@@ -65,15 +65,42 @@ def estimate(
         videos: n names; samples of one video are not independent.
         finish: counts (..., d) to values (...).
     """
-    value = float(finish(counts.sum(axis=0)))
+    return _between(float(finish(counts.sum(axis=0))), finish(_resampled(counts, videos)))
+
+
+def difference(
+    first: FloatArray,
+    second: FloatArray,
+    videos: Sequence[str],
+    finish: Callable[[FloatArray], FloatArray] = ratio,
+) -> Estimate:
+    """The second value minus the first, with the interval of the paired difference.
+
+    Both are resampled alike, so that what makes a video hard for both cancels out.
+
+    Args:
+        first: (n, d), a row a sample.
+        second: the same samples in the same order.
+        videos: n names.
+        finish: counts (..., d) to values (...).
+    """
+    value = float(finish(second.sum(axis=0)) - finish(first.sum(axis=0)))
+    return _between(value, finish(_resampled(second, videos)) - finish(_resampled(first, videos)))
+
+
+def _resampled(counts: FloatArray, videos: Sequence[str]) -> FloatArray:
+    """(draws, d): counts summed over drawn videos, the same draws for the same number of videos."""
     names, places = np.unique(np.asarray(videos, dtype=object).astype(str), return_inverse=True)
     if len(names) < 2:
-        return Estimate(value)
+        return np.zeros((0, counts.shape[1]))
     sums = np.zeros((len(names), counts.shape[1]))
     np.add.at(sums, places, counts)
     # A fixed seed: the same scores give the same report.
     draws = np.random.default_rng(0).multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
-    values = finish(draws @ sums)
+    return np.asarray(draws @ sums)
+
+
+def _between(value: float, values: FloatArray) -> Estimate:
     values = values[np.isfinite(values)]
     if values.size == 0:
         return Estimate(value)

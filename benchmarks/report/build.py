@@ -48,7 +48,7 @@ def build(
 def _unit(scores: UnitScores) -> dict[str, Any]:
     unit, task = scores.unit, scores.task
     model = scores.predictors[MODEL]
-    measures = [measure for measure in task.measures if measure.key in model.counts]
+    measures = [measure for measure in task.all_measures if measure.key in model.counts]
     videos = [sample.video_id for sample in unit.samples]
     return {
         "task": unit.task,
@@ -104,12 +104,12 @@ def _breakdown(
 ) -> dict[str, list[dict[str, Any]]]:
     """The model's values by each tag that has more than one value."""
     model = scores.predictors[MODEL]
-    tags = sorted({tag for sample in scores.unit.samples for tag in sample.tags})
+    tags = sorted({tag for facts in scores.facts.values() for tag in facts})
     found: dict[str, list[dict[str, Any]]] = {}
     for tag in tags:
         groups: dict[str, list[int]] = {}
         for index, sample in enumerate(scores.unit.samples):
-            groups.setdefault(sample.tags.get(tag, "none"), []).append(index)
+            groups.setdefault(scores.facts[sample.id].get(tag, "none"), []).append(index)
         if len(groups) < 2:
             continue
         found[tag] = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.stats import Measure
-from grounding_core.errors import GroundingError
+from grounding_core.errors import GroundingError, PluginError
 from grounding_core.interfaces.dataset import Truth
 from grounding_core.masks import MaskTrack
+from grounding_core.plugins import registry
 from grounding_core.types import GroundedText
 
 Counts = dict[str, tuple[float, ...]]
@@ -30,6 +31,22 @@ class Judgement:
 
     counts: Counts
     texts: TextPair | None = None
+
+
+class Metric(ABC):
+    """Further measures of a task, from a plugin (kind ``metric``); judged beside the task's own.
+
+    Class attributes:
+        task: name of the task.
+        measures: the numbers it gives; their keys are new to the task.
+    """
+
+    task: ClassVar[str]
+    measures: ClassVar[tuple[Measure, ...]]
+
+    @abstractmethod
+    def judge(self, answer: GroundedText | None, truth: Truth) -> Counts:
+        """Counts of one sample for each of its measures; ``answer`` None is a miss and counts as wrong."""
 
 
 class Task(ABC):
@@ -52,6 +69,27 @@ class Task(ABC):
         """Facts that must travel with the numbers."""
         self.notes: list[str] = []
         """What was not computed, and why."""
+        self.metrics: list[Metric] = []
+        """What installed plugins measure besides."""
+
+    @property
+    def all_measures(self) -> tuple[Measure, ...]:
+        """The task's own measures, then those of plugins."""
+        return (*self.measures, *(measure for metric in self.metrics for measure in metric.measures))
+
+    def score(self, answer: GroundedText | None, truth: Truth) -> Judgement:
+        """:meth:`judge`, with the counts of the plugins' metrics added.
+
+        Raises:
+            GroundingError: as :meth:`judge`.
+        """
+        judged = self.judge(answer, truth)
+        if not self.metrics:
+            return judged
+        more = [metric.judge(answer, truth) for metric in self.metrics]
+        return replace(
+            judged, counts={key: value for one in (judged.counts, *more) for key, value in one.items()}
+        )
 
     @abstractmethod
     def judge(self, answer: GroundedText | None, truth: Truth) -> Judgement:
@@ -66,6 +104,31 @@ class Task(ABC):
     ) -> Mapping[str, Mapping[str, npt.NDArray[np.float64]]]:
         """Measures of whole corpora: for each predictor, measure -> counts (n, d) in the order given."""
         return {}
+
+
+def load_task(name: str, workspace: Path) -> Task:
+    """A task with every installed metric that measures it.
+
+    Args:
+        name: of the task.
+        workspace: folder in which it may keep what is costly to compute.
+
+    Raises:
+        PluginError: the task is unknown, or a metric can't be loaded or takes another's key.
+    """
+    task: Task = registry().load("task", name)(workspace)
+    for other in registry().names("metric"):
+        metric: type[Metric] = registry().load("metric", other)
+        if metric.task != name:
+            continue
+        taken = {measure.key for measure in task.all_measures} & {measure.key for measure in metric.measures}
+        if taken:
+            raise PluginError(
+                f"The metric {other!r} gives {', '.join(sorted(taken))}, which {name} has already.",
+                "Have its measures renamed.",
+            )
+        task.metrics.append(metric())
+    return task
 
 
 def fitting(tracks: Sequence[MaskTrack], like: MaskTrack) -> None:

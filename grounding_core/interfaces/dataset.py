@@ -52,6 +52,7 @@ class Sample:
         open_video: opens the video; reads its index, not its frames.
         load_truth: reads the truth.
         tags: facts for breakdowns, e.g. ``{"kind": "motion", "qtype": "declarative"}``.
+        frame_names: what submissions call the frames, one a frame; empty means ``00000``, ``00001``, …
     """
 
     id: str
@@ -60,6 +61,7 @@ class Sample:
     open_video: Callable[[], Video] = field(repr=False, compare=False)
     load_truth: Callable[[], Truth] = field(repr=False, compare=False)
     tags: Mapping[str, str] = field(default_factory=dict)
+    frame_names: Sequence[str] = field(default=(), repr=False, compare=False)
 
 
 class Dataset(ABC):
