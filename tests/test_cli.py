@@ -75,7 +75,7 @@ def test_usage_error_is_2(run) -> None:
         (("ground", "absent.mp4", ""), "question is empty"),
         (("ground", "absent.mp4", "the cat", "--kind", "guess"), "kind 'guess' is unknown"),
         (("data", "prepare", "nothing", "--out", "x"), "no dataset 'nothing'"),
-        (("data", "prepare", "mevis", "--out", "x"), "read from disk, not generated"),
+        (("data", "prepare", "mevis", "--out", "x"), "there is nothing to prepare"),
         (("data", "prepare", "sprites", "--split", "no", "--out", "x"), "no split 'no'"),
         (("train", "nothing-like-it", "--data", "x", "--out", "y"), "no recipe 'nothing-like-it'"),
     ],

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmarks.datasets.files import open_frames, read_json, reading, tags_of, track
+from benchmarks.datasets.published import published
 from grounding_core.errors import DataError
-from grounding_core.interfaces.dataset import Dataset, Sample, Truth
+from grounding_core.interfaces.dataset import Dataset, Part, Published, Sample, Truth
 from grounding_core.masks import MaskTrack, unite
 from grounding_core.types import Query
 from grounding_core.video import Video
@@ -27,6 +28,7 @@ class MeViS(Dataset):
     tasks: ClassVar[tuple[str, ...]] = ("refseg",)
     default_split: ClassVar[str] = "valid_u"
     licence: ClassVar[str] = f"CC BY-NC-SA 4.0; {SOURCE}"
+    splits: ClassVar[Mapping[str, Published]] = published("mevis")
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -42,6 +44,16 @@ class MeViS(Dataset):
                 with reading(path, f"video {video}"):
                     found += self._of_video(path.parent, split, video, entry)
         return sorted(found, key=lambda sample: sample.id)
+
+    def parts(self, split: str) -> Sequence[Part]:
+        """Expressions, frames and, but for ``valid``, masks."""
+        folder = f"mevis/{split}"
+        parts = [
+            Part(f"{folder}/meta_expressions.json", "expressions", SOURCE),
+            Part(f"{folder}/JPEGImages", "frames", SOURCE),
+        ]
+        masks = Part(f"{folder}/mask_dict.json", "masks", SOURCE)
+        return parts if split == "valid" else [*parts, masks]
 
     def _of_video(self, folder: Path, split: str, video: str, entry: Mapping[str, Any]) -> list[Sample]:
         frames = [str(name) for name in entry["frames"]]

@@ -1,45 +1,192 @@
-"""``grounding data``: make data sets that plugins generate on this machine."""
+"""``grounding data``: list data sets, check what is there of them, prepare them."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-app = typer.Typer(help="Make generated data sets.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from grounding_core.datasets import SplitReport
+
+app = typer.Typer(help="List, check and prepare data sets.", no_args_is_help=True)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
 @app.callback()
 def _group() -> None:
-    """Make generated data sets."""
+    """List, check and prepare data sets."""
+
+
+@app.command("list")
+def list_(as_json: JsonOption = False) -> None:
+    """List installed data sets: tasks, splits with their published counts, licence."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from grounding_core.datasets import splits_of
+    from grounding_core.interfaces.dataset import GeneratedDataset
+    from grounding_core.plugins import registry
+
+    rows: list[dict[str, Any]] = []
+    for name in registry().names("dataset"):
+        found = registry().load("dataset", name)
+        generated = issubclass(found, GeneratedDataset)
+        rows.append(
+            {
+                "name": name,
+                "tasks": list(found.readings if generated else found.tasks),
+                "splits": {split: dataclasses.asdict(it) for split, it in splits_of(found).items()},
+                "default_split": found.default_split,
+                "licence": found.licence,
+                "generated": generated,
+            }
+        )
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    table = Table(box=None)
+    for heading in ("name", "tasks", "split", "videos", "samples", "licence"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        for index, (split, counts) in enumerate(row["splits"].items()):
+            first = [row["name"], ", ".join(row["tasks"])] if index == 0 else ["", ""]
+            shown = [split, _count(counts["videos"]), _count(counts["samples"])]
+            table.add_row(*first, *shown, row["licence"] if index == 0 else counts["note"])
+    Console().print(table)
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A data set, e.g. mevis.")],
+    data_root: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder above the data sets; generated ones are looked for in the cache without it."
+        ),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Split; the data set's default if left out.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is there of a data set, what is missing and where to get it; exit code 1 if something is.
+
+    Every video is opened, a few truths are read, and what is counted is held against the published counts.
+    """
+    from rich.console import Console
+
+    from grounding_core import datasets
+    from grounding_core.errors import DataError
+    from grounding_core.interfaces.dataset import GeneratedDataset
+    from grounding_core.plugins import registry
+
+    found = registry().load("dataset", name)
+    chosen = datasets.known_split(name, found, split)
+    if data_root is None:
+        if not issubclass(found, GeneratedDataset):
+            raise DataError(
+                f"The data set {name!r} is read from disk.", "Name the folder above it with --data-root."
+            )
+        data_root = datasets.cached_root(name, found)
+    reports = datasets.check(name, chosen, data_root)
+    if as_json:
+        shown = [
+            {**dataclasses.asdict(report), "complete": report.complete, "differences": report.differences}
+            for report in reports
+        ]
+        print(json.dumps({"name": name, "licence": found.licence, "reports": shown}, indent=2))
+    else:
+        console = Console(soft_wrap=True)
+        for report in reports:
+            _show(console, name, report)
+        console.print(f"Licence: {found.licence}", highlight=False, markup=False)
+    if not all(report.complete for report in reports):
+        raise typer.Exit(1)
 
 
 @app.command()
 def prepare(
-    name: Annotated[str, typer.Argument(help="A generated data set, e.g. sprites.")],
-    out: Annotated[Path, typer.Option(help="Data root to write below.")],
+    name: Annotated[str, typer.Argument(help="A data set, e.g. sprites.")],
+    out: Annotated[
+        Path, typer.Option("--data-root", "--out", help="Folder above the data sets, to write below.")
+    ],
     split: Annotated[str | None, typer.Option(help="Split; the data set's default if left out.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed; the split's own if left out.")] = None,
-    videos: Annotated[int | None, typer.Option(min=1, help="How many; the split's own if left out.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of generated sets: seed; the split's own if left out.")
+    ] = None,
+    videos: Annotated[
+        int | None, typer.Option(min=1, help="Of generated sets: how many; the split's own if left out.")
+    ] = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option(help="Of sets annotated with boxes: the mask decoder that turns them into masks."),
+    ] = None,
 ) -> None:
-    """Write a split of a generated data set: the same seed gives the same annotations."""
+    """Make a split of a generated set (one seed, one result), or convert a downloaded one."""
+    from grounding_core import datasets
     from grounding_core.cli.progress import progress_bars
     from grounding_core.errors import DataError
     from grounding_core.interfaces.dataset import GeneratedDataset
     from grounding_core.plugins import registry
 
     found = registry().load("dataset", name)
-    if not (isinstance(found, type) and issubclass(found, GeneratedDataset)):
+    chosen = datasets.known_split(name, found, split)
+    generated = issubclass(found, GeneratedDataset)
+    if generated and decoder is not None:
+        raise DataError(f"The data set {name!r} comes with masks.", "Leave --decoder out.")
+    if not generated and (seed, videos) != (None, None):
         raise DataError(
-            f"The data set {name!r} is read from disk, not generated.", "Download it; see its documentation."
-        )
-    dataset = found()
-    split = split or dataset.default_split
-    if split not in dataset.splits:
-        raise DataError(
-            f"The data set {name!r} has no split {split!r}.", f"Use one of {', '.join(dataset.splits)}."
+            f"The data set {name!r} is read from disk, not generated.", "Leave --seed and --videos out."
         )
     with progress_bars() as bars:
-        dataset.prepare(out, split=split, seed=seed, videos=videos, progress=bars(f"{name} {split}"))
-    print(f"{name} {split} is ready below {out}")
+        progress = bars(f"{name} {chosen}")
+        if generated:
+            found().prepare(out, split=chosen, seed=seed, videos=videos, progress=progress)
+        else:
+            found(out).prepare(chosen, decoder=decoder, progress=progress)
+    print(f"{name} {chosen} is ready below {out}")
+
+
+def _show(console: Console, name: str, report: SplitReport) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{name} {report.split} ({report.task})", title_justify="left", box=None)
+    for heading in ("", "path", "holds", "size", "from"):
+        table.add_column(heading, overflow="fold")
+    for found in report.parts:
+        missing = found.size is None
+        table.add_row(
+            "[red]missing[/red]" if missing else "[green]there[/green]",
+            found.part.path,
+            found.part.holds,
+            "" if found.size is None else _bytes(found.size),
+            found.part.source if missing else "",
+        )
+    console.print(table)
+    if report.videos is not None:
+        frames = f"{report.readable:,} of them with all frames"
+        console.print(f"{report.videos:,} videos, {frames}; {report.samples:,} samples", highlight=False)
+    for line in report.faults:
+        console.print(line, style="red", markup=False, highlight=False)
+    for line in report.differences:
+        console.print(f"Note: {line}.", style="yellow", markup=False, highlight=False)
+    if report.published.note:
+        console.print(f"Note: {report.published.note}.", markup=False, highlight=False)
+
+
+def _count(number: int | None) -> str:
+    return "?" if number is None else f"{number:,}"
+
+
+def _bytes(size: int) -> str:
+    value = float(size)
+    for unit in ("B", "KB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} TB"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from grounding_core.errors import DataError
 from grounding_core.masks import MaskTrack
 from grounding_core.types import GroundedText, Query
 from grounding_core.video import Video
@@ -64,6 +65,38 @@ class Sample:
     frame_names: Sequence[str] = field(default=(), repr=False, compare=False)
 
 
+@dataclass(frozen=True)
+class Published:
+    """How much a split holds according to who published it; None where nobody says.
+
+    Attributes:
+        videos: distinct videos (or images).
+        samples: questions about them.
+        truth: whether the truth is public; without it a split can be predicted and handed in, not scored.
+        note: what is special about the split.
+    """
+
+    videos: int | None = None
+    samples: int | None = None
+    truth: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file or folder that a split needs below the data root.
+
+    Attributes:
+        path: relative to the data root.
+        holds: what is in it: "expressions", "masks", "frames" ...
+        source: the address it comes from, or the command that makes it.
+    """
+
+    path: str
+    holds: str
+    source: str
+
+
 class Dataset(ABC):
     """A reader of one on-disk layout below a data root.
 
@@ -71,11 +104,13 @@ class Dataset(ABC):
         tasks: the tasks it has samples for.
         default_split: the split scored when none is named.
         licence: licence of the data, and where to get it.
+        splits: the splits there are, with what their publishers counted.
     """
 
     tasks: ClassVar[tuple[TaskName, ...]]
     default_split: ClassVar[str]
     licence: ClassVar[str]
+    splits: ClassVar[Mapping[str, Published]] = {}
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
@@ -87,6 +122,26 @@ class Dataset(ABC):
         Raises:
             DataError: a file is missing or malformed; names the file and where to get it.
         """
+
+    def parts(self, split: str) -> Sequence[Part]:
+        """What must be below the root for a split, annotations first."""
+        return ()
+
+    def prepare(self, split: str, *, decoder: str | None = None, progress: Progress | None = None) -> None:
+        """Convert what was downloaded to what :meth:`samples` reads; what is there already is kept.
+
+        Args:
+            split: one of ``splits``.
+            decoder: name of the mask decoder that turns boxes into masks, for sets that need masks.
+            progress: told as videos are finished.
+
+        Raises:
+            DataError: the set is read as it is published, or something it is made from is missing.
+        """
+        raise DataError(
+            f"The data set {type(self).__name__} is read as it is published: there is nothing to prepare.",
+            "Download it; `grounding data check` says where.",
+        )
 
 
 @dataclass(frozen=True)
