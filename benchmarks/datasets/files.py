@@ -33,6 +33,12 @@ def read_json(path: Path, source: str) -> Any:
         raise DataError(f"{path} is not valid JSON: {error}.", f"Get it again from {source}.") from error
 
 
+def first_of(root: Path, names: Sequence[str]) -> Path:
+    """The first of several places below ``root`` where something is; the first place if it is nowhere."""
+    found = (root / name for name in names)
+    return next((path for path in found if path.exists()), root / names[0])
+
+
 @contextmanager
 def reading(path: Path, entry: str) -> Iterator[None]:
     """Turn a missing or odd field of an entry into a DataError that names file and entry."""

@@ -7,13 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmarks.datasets.files import read_json, reading, tags_of
-from grounding_core.errors import DataError
-from grounding_core.interfaces.dataset import Box, Dataset, Sample, Truth
+from benchmarks.datasets.files import first_of, read_json, reading, tags_of
+from benchmarks.datasets.published import published
+from benchmarks.datasets.tubes import Moment, Protocol, View, corners, protocol_of, with_protocols
+from grounding_core.interfaces.dataset import Box, Dataset, Part, Published, Sample, Truth
 from grounding_core.types import Query, QueryKind
-from grounding_core.video import Video
 
 SOURCE = "https://github.com/Guaranteer/VidSTG-Dataset, processed as in https://github.com/antoyang/TubeDETR"
+FOLDERS = ("vidstg", "vidstg/vidstg_annotations", "processed/vidstg/vidstg_annotations")
+"""Where TubeDETR and VideoGLaMM write the processed annotations; ours go to the first."""
 KINDS: dict[str, QueryKind] = {"declarative": "locate", "interrogative": "ask"}
 
 
@@ -25,63 +27,63 @@ class VidSTG(Dataset):
 
     tasks: ClassVar[tuple[str, ...]] = ("grounding",)
     default_split: ClassVar[str] = "test"
+    splits: ClassVar[Mapping[str, Published]] = with_protocols(published("vidstg"))
     licence: ClassVar[str] = f"research only; {SOURCE}"
 
     def samples(self, task: str, split: str) -> Sequence[Sample]:
         """One sample a sentence, ``<original video>/<number>``."""
-        path = self.root / "vidstg" / f"{split}.json"
+        name, protocol = protocol_of(split)
+        path = annotation_file(self.root, name)
         content = read_json(path, SOURCE)
         found = []
         with reading(path, "the file"):
             for entry in content["videos"]:
                 with reading(path, f"sentence {entry.get('video_id')}"):
                     tubes = content["trajectories"][str(entry["original_video_id"])]
-                    found.append(self._sample(path, entry, tubes))
+                    found.append(self._sample(path, entry, tubes, protocol))
         return sorted(found, key=lambda sample: sample.id)
 
-    def _sample(self, path: Path, entry: Mapping[str, Any], tubes: Mapping[str, Any]) -> Sample:
+    def parts(self, split: str) -> Sequence[Part]:
+        """Sentences with boxes, and videos."""
+        path = annotation_file(self.root, protocol_of(split)[0])
+        made = f"`grounding data prepare vidstg`, from the annotations of {SOURCE}"
+        return [
+            Part(str(path.relative_to(self.root)), "sentences and boxes", made),
+            Part("vidstg/video", "videos", "https://xdshang.github.io/docs/vidor.html"),
+        ]
+
+    def _sample(
+        self, path: Path, entry: Mapping[str, Any], tubes: Mapping[str, Any], protocol: Protocol | None
+    ) -> Sample:
         video = str(entry["original_video_id"])
         clip = int(entry["start_frame"]), int(entry["end_frame"])
         moment = int(entry["tube_start_frame"]), int(entry["tube_end_frame"])
+        view = View.of(clip, moment, float(entry["fps"]), protocol)
         qtype = str(entry["qtype"])
         target = str(entry["target_id"])
         others = [tube for name, tube in tubes.items() if name != target]
         id = f"{video}/{entry['video_id']}"
+        shown = f"[{clip[0]}:{clip[1]}]" if protocol is None else f"{list(view.frames)}"
         return Sample(
             id=id,
-            video_id=f"{video}[{clip[0]}:{clip[1]}]",
+            video_id=f"{video}{shown}",
             query=Query(str(entry["caption"]), KINDS[qtype]),
-            open_video=partial(_open, self.root / "vidstg" / "video" / str(entry["video_path"]), clip),
-            load_truth=partial(_truth, path, id, (tubes[target], *others), clip, moment),
+            open_video=partial(view.open, self.root / "vidstg/video" / str(entry["video_path"]), SOURCE),
+            load_truth=partial(_truth, path, id, view, (tubes[target], *others), moment),
             tags={"qtype": qtype, **tags_of(entry)},
         )
 
 
-def _open(path: Path, clip: tuple[int, int]) -> Video:
-    if not path.is_file():
-        raise DataError(f"The video {path} is missing.", f"Get it from {SOURCE}.")
-    video = Video.open(path)
-    # The annotations sometimes count a frame more than the file holds.
-    stop = min(clip[1], len(video))
-    return video if (clip[0], stop) == (0, len(video)) else video.clip(clip[0], stop)
+def annotation_file(root: Path, split: str) -> Path:
+    """The processed annotations of a split."""
+    return first_of(root, [f"{folder}/{split}.json" for folder in FOLDERS])
 
 
-def _truth(
-    path: Path, id: str, tubes: Sequence[Mapping[str, Any]], clip: tuple[int, int], moment: tuple[int, int]
-) -> Truth:
-    """The target's boxes inside the moment; the other objects' inside the clip."""
+def _truth(path: Path, id: str, view: View, tubes: Sequence[Mapping[str, Any]], moment: Moment) -> Truth:
     with reading(path, f"sentence {id}"):
-        target, *others = (
-            _boxes(tube, first, end, clip[0])
-            for tube, (first, end) in zip(tubes, [moment, *[clip] * (len(tubes) - 1)], strict=True)
-        )
-    return Truth(boxes=target, interval=(moment[0] - clip[0], moment[1] - clip[0]), others=others)
+        target, *others = (_boxes(tube) for tube in tubes)
+        return view.truth(target, moment, others)
 
 
-def _boxes(tube: Mapping[str, Any], start: int, stop: int, origin: int) -> dict[int, Box]:
-    boxes: dict[int, Box] = {}
-    for frame, entry in tube.items():
-        if start <= int(frame) < stop:
-            x, y, width, height = (float(value) for value in entry["bbox"])
-            boxes[int(frame) - origin] = (x, y, x + width, y + height)
-    return boxes
+def _boxes(tube: Mapping[str, Any]) -> dict[int, Box]:
+    return {int(frame): corners(entry["bbox"]) for frame, entry in tube.items()}

@@ -151,6 +151,21 @@ class Video:
             stop=self._start + last,
         )
 
+    def pick(self, indices: Sequence[int]) -> Video:
+        """Some frames, in the order given, as a video of their own; decodes nothing.
+
+        Raises:
+            VideoError: there is none, or one is outside the video.
+        """
+        outside = [index for index in indices if not 0 <= index < len(self)]
+        if outside or not indices:
+            what = f"frame {outside[0]}" if outside else "no frame"
+            raise VideoError(
+                f"Can't pick {what} of {self.source}, which has {len(self)}.", f"Use 0 to {len(self) - 1}."
+            )
+        name = f"{self.name}[{len(indices)} of {len(self)}]"
+        return Video._whole(_Picked(self, tuple(indices)), name, self.source)
+
     def _range(self, start: int, stop: int) -> tuple[int, int]:
         if not 0 <= start <= stop <= len(self):
             raise VideoError(
@@ -158,6 +173,25 @@ class Video:
                 f"Use 0 <= start <= stop <= {len(self)}.",
             )
         return start, stop
+
+
+class _Picked:
+    """A reader of some frames of a video."""
+
+    BATCH = 8
+
+    def __init__(self, video: Video, indices: tuple[int, ...]) -> None:
+        self._video = video
+        self._indices = indices
+        self.size = video.size
+        self.timestamps = video.timestamps[list(indices)]
+
+    def frames(self, indices: Sequence[int]) -> Frame:
+        return self._video.frames([self._indices[index] for index in indices])
+
+    def stream(self, start: int, stop: int) -> Iterator[Frame]:
+        for first in range(start, stop, self.BATCH):
+            yield from self.frames(range(first, min(first + self.BATCH, stop)))
 
 
 def sample_indices(total: int, count: int) -> list[int]:
