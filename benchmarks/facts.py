@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 
@@ -50,6 +51,18 @@ def facts_of(sample: Sample, truth: Truth) -> dict[str, str]:
         hidden = any(_hidden_between(track, truth.annotated) for track in truth.tracks)
         found["visibility"] = "hidden for a while" if hidden else "seen throughout"
     return {**found, **sample.tags}
+
+
+def digest_of(truth: Truth) -> str:
+    """A hash of everything the annotators said, to tell whether truth has changed."""
+    said = (
+        [(track.id, track.size, track.frames) for track in truth.tracks],
+        (truth.caption.text, truth.caption.spans) if truth.caption else None,
+        sorted(truth.boxes.items()),
+        truth.interval,
+        truth.annotated,
+    )
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
 
 
 def _shape(sample: Sample, truth: Truth) -> tuple[Size, int] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.baselines import BASELINES
 from benchmarks.disk import replace_text
+from benchmarks.plan import Plan
 from benchmarks.predict import store_for
 from benchmarks.predictors import platform_facts
 from benchmarks.report.build import build
@@ -21,51 +21,8 @@ from benchmarks.report.text import markdown, show
 from benchmarks.scores import MODEL, UnitScores, score_unit
 from benchmarks.store import PredictionStore
 from benchmarks.tasks.base import load_task
-from benchmarks.units import Unit, find_units
-from grounding_core.errors import GroundingError
-
-PLAN = "run.json"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run folder is about; kept in ``run.json`` so that it can be scored again without the model."""
-
-    model: str
-    fingerprint: Mapping[str, str]
-    tasks: Sequence[str]
-    datasets: Sequence[str]
-    data_root: str | None
-    limit: int | None
-
-    def write(self, folder: Path) -> None:
-        """Keep the plan in the run folder."""
-        replace_text(folder / PLAN, json.dumps(asdict(self), indent=1) + "\n")
-
-    @classmethod
-    def read(cls, folder: Path) -> Plan:
-        """The plan of a run folder.
-
-        Raises:
-            GroundingError: the folder holds no run.
-        """
-        try:
-            return cls(**json.loads((folder / PLAN).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise GroundingError(
-                f"{folder} holds no run: {PLAN} can't be read ({error}).",
-                "Name a folder made by benchmarks.run.",
-            ) from error
-
-    def units(self, bars: Progress) -> list[Unit]:
-        """The samples to score."""
-        root = None if self.data_root is None else Path(self.data_root)
-
-        def preparing(label: str) -> Any:
-            bar = bars.add_task(label, total=None)
-            return lambda done, total: bars.update(bar, completed=done, total=total)
-
-        return find_units(self.tasks, self.datasets, data_root=root, limit=self.limit, preparing=preparing)
+from benchmarks.units import Unit
+from grounding_core.errors import DataError
 
 
 def progress(console: Console) -> Progress:
@@ -101,9 +58,11 @@ def finish(
         console: where the tables go.
     """
     scores = [_score(folder, plan, unit, bars) for unit in units]
+    for unit in scores:
+        _same_truth(folder, unit)
     report = build(plan.model, plan.fingerprint, platform_facts(), scores)
     for unit in scores:
-        replace_text(folder / "scores" / f"{unit.unit.label}.json", json.dumps(_table(unit)))
+        replace_text(_table_path(folder, unit.unit), json.dumps(_table(unit)))
     replace_text(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     replace_text(folder / "report.md", markdown(report))
     replace_text(folder / "report.html", page(report, scores))
@@ -115,14 +74,41 @@ def finish(
 def _score(folder: Path, plan: Plan, unit: Unit, bars: Progress) -> UnitScores:
     bar = bars.add_task(f"Scoring {unit.task} {unit.dataset}:{unit.split}", total=len(unit.samples))
     task = load_task(unit.task, folder / "memory")
-    return score_unit(unit, task, stores(folder, unit, plan.fingerprint), lambda: bars.advance(bar))
+    # Baselines that were never run, as beside imported predictions, are left out.
+    found = stores(folder, unit, plan.fingerprint).items()
+    there = {name: store for name, store in found if name == MODEL or store.path.is_file()}
+    return score_unit(unit, task, there, lambda: bars.advance(bar))
+
+
+def _table_path(folder: Path, unit: Unit) -> Path:
+    return folder / "scores" / f"{unit.label}.json"
+
+
+def _same_truth(folder: Path, scores: UnitScores) -> None:
+    """Refuse to mix scores against one truth with a report on another."""
+    path = _table_path(folder, scores.unit)
+    if not path.is_file():
+        return
+    before = json.loads(path.read_text(encoding="utf-8"))["truths"]
+    changed = next((id for id, now in scores.truths.items() if before.get(id, now) != now), None)
+    if changed is not None:
+        raise DataError(
+            f"The truth of {changed} ({scores.unit.dataset}:{scores.unit.split}) has changed since {folder} "
+            "was scored.",
+            f"Restore the data set; or delete {path.parent} to score against what is there now.",
+        )
 
 
 def _table(scores: UnitScores) -> dict[str, Any]:
-    """Counts of every sample, for other programs."""
+    """Counts of every sample, for comparisons and other programs."""
+    unit = scores.unit
     return {
-        "ids": [sample.id for sample in scores.unit.samples],
-        "videos": [sample.video_id for sample in scores.unit.samples],
+        "task": unit.task,
+        "dataset": unit.dataset,
+        "split": unit.split,
+        "truths": dict(scores.truths),
+        "ids": [sample.id for sample in unit.samples],
+        "videos": [sample.video_id for sample in unit.samples],
         "predictors": {
             name: {key: counts.tolist() for key, counts in found.counts.items()}
             for name, found in scores.predictors.items()

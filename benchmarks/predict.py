@@ -21,9 +21,9 @@ def store_for(unit: Unit, predictor: str, facts: Mapping[str, str], folder: Any)
     return PredictionStore(folder, f"{unit.label}.{predictor.replace(' ', '-')}", {**what, **facts})
 
 
-def pending(unit: Unit, store: PredictionStore) -> list[Sample]:
-    """Samples without an answer: those not reached yet, and those that failed."""
-    done = store.done()
+def pending(unit: Unit, store: PredictionStore, *, retry_errors: bool) -> list[Sample]:
+    """Samples not reached yet, and with ``retry_errors`` also those that failed."""
+    done = store.done(retry_errors=retry_errors)
     return [sample for sample in unit.samples if sample.id not in done]
 
 

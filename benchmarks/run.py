@@ -10,11 +10,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.baselines import BASELINES
-from benchmarks.finish import Plan, finish, progress, stores
+from benchmarks.finish import finish, progress, stores
 from benchmarks.lock import locked
+from benchmarks.plan import Plan
 from benchmarks.predict import pending, predict
 from benchmarks.predictors import Predictor, RecipePredictor
 from benchmarks.scores import MODEL
+from benchmarks.selection import Selection, read_ids
 from benchmarks.store import key_of
 from benchmarks.units import Unit, names
 from grounding_core import DEFAULT_RECIPE
@@ -36,7 +38,16 @@ def run(
         str, typer.Option(help="Name of an installed recipe, or a YAML file.")
     ] = DEFAULT_RECIPE,
     datasets: Annotated[str, typer.Option(help="Comma-separated; NAME or NAME:SPLIT.")] = "sprites",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first samples of each split.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many samples of each split.")] = None,
+    ids: Annotated[
+        str | None, typer.Option(help="Only these samples: comma-separated ids, or a file with one a line.")
+    ] = None,
+    shuffle_seed: Annotated[
+        int | None, typer.Option(help="With --limit: a random few, drawn with this seed.")
+    ] = None,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Try samples again that failed before.")
+    ] = False,
     override: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="A.B=C", help="Change an option of the recipe; repeatable."),
@@ -45,12 +56,14 @@ def run(
         Path | None, typer.Option(help="Run folder; default: a folder of its own below ./runs.")
     ] = None,
     data_root: Annotated[
-        Path | None, typer.Option(help="Folder above the data sets; generated ones are made in the cache.")
+        Path | None,
+        typer.Option(help="Folder above the data sets; generated ones not there are made in the cache."),
     ] = None,
 ) -> None:
     """Score a recipe: predict, score, report.
 
-    Interrupt it at any time: the same command goes on where it stopped, and tries failed samples again.
+    Interrupt it at any time: the same command goes on where it stopped. Failed samples count as misses until
+    --retry-errors mends them.
     """
     errors = Console(stderr=True, soft_wrap=True)
     try:
@@ -59,7 +72,8 @@ def run(
             overrides=override or [],
             tasks=names(tasks, "task"),
             datasets=names(datasets, "data set"),
-            limit=limit,
+            selection=_selection(limit, ids, shuffle_seed),
+            retry_errors=retry_errors,
             out=out,
             data_root=data_root,
             console=Console(),
@@ -81,7 +95,8 @@ def bench(
     overrides: list[str],
     tasks: list[str],
     datasets: list[str],
-    limit: int | None,
+    selection: Selection,
+    retry_errors: bool,
     out: Path | None,
     data_root: Path | None,
     console: Console,
@@ -93,9 +108,10 @@ def bench(
         overrides: ``part.option=value``.
         tasks: names of tasks.
         datasets: ``name`` or ``name:split``.
-        limit: only the first samples of each split; None takes all.
+        selection: which samples of each split.
+        retry_errors: try samples again that failed before.
         out: run folder; None names one below ./runs by everything that shapes the report.
-        data_root: folder above the data sets; None makes generated ones in the cache.
+        data_root: folder above the data sets; generated ones that are not there are made in the cache.
         console: where tables go; progress goes to stderr.
 
     Returns:
@@ -105,16 +121,13 @@ def bench(
         GroundingError: something is unknown, missing or in use; failures of single samples are kept instead.
     """
     model = RecipePredictor(Recipe.load(recipe, overrides))
-    plan = Plan(
-        model.name, model.fingerprint(), tasks, datasets, str(data_root) if data_root else None, limit
-    )
     with progress(Console(stderr=True)) as bars:
-        units = plan.units(bars)
+        plan, units = Plan.of(model.name, model.fingerprint(), tasks, datasets, data_root, selection, bars)
         folder = out or Path("runs") / f"{model.name}-{_key(plan, units)}"
         with locked(folder):
-            plan.write(folder)
+            plan.begin(folder)
             try:
-                _predict_missing(folder, plan, units, model, bars)
+                _predict_missing(folder, plan, units, model, retry_errors, bars)
             except OSError as error:
                 raise DataError(
                     f"Can't write below {folder}: {error.strerror or error}.",
@@ -127,18 +140,29 @@ def bench(
 
 def _key(plan: Plan, units: list[Unit]) -> str:
     """A run folder of its own for everything that shapes the report."""
-    data = {unit.label: f"{unit.data} {plan.limit}" for unit in units}
+    data = {unit.label: f"{unit.data} {plan.selection}" for unit in units}
     return key_of({**plan.fingerprint, **data})
 
 
+def _selection(limit: int | None, ids: str | None, shuffle_seed: int | None) -> Selection:
+    if shuffle_seed is not None and limit is None:
+        raise GroundingError("--shuffle-seed draws a random few.", "Say how many with --limit.")
+    return Selection(limit, read_ids(ids), shuffle_seed)
+
+
 def _predict_missing(
-    folder: Path, plan: Plan, units: list[Unit], model: RecipePredictor, bars: Progress
+    folder: Path,
+    plan: Plan,
+    units: list[Unit],
+    model: RecipePredictor,
+    retry_errors: bool,
+    bars: Progress,
 ) -> None:
     for unit in units:
         predictors: dict[str, Predictor] = {MODEL: model}
         predictors |= {baseline.name: baseline(unit) for baseline in BASELINES}
         for name, store in stores(folder, unit, plan.fingerprint).items():
-            missing = pending(unit, store)
+            missing = pending(unit, store, retry_errors=retry_errors)
             if not missing:
                 continue
             shown = model.name if name == MODEL else name

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks.finish import Plan, finish, progress
+from benchmarks.finish import finish, progress
 from benchmarks.lock import locked
+from benchmarks.plan import Plan
 from grounding_core.errors import GroundingError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

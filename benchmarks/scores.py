@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.facts import facts_of
+from benchmarks.facts import digest_of, facts_of
 from benchmarks.store import Prediction, PredictionStore
 from benchmarks.tasks.base import Counts, Task, TextPair
 from benchmarks.units import Unit
@@ -40,7 +40,8 @@ class PredictorScores:
 class UnitScores:
     """All predictors on one unit; the first is the model.
 
-    ``facts`` are by sample id: its tags and what its truth tells, for breakdowns.
+    ``facts`` are by sample id: its tags and what its truth tells, for breakdowns; ``truths``
+    are by sample id: hashes of the truth that was scored against.
     """
 
     unit: Unit
@@ -48,6 +49,7 @@ class UnitScores:
     predictors: Mapping[str, PredictorScores]
     answers: Mapping[str, GroundedText | None] = field(repr=False)
     facts: Mapping[str, Mapping[str, str]] = field(repr=False)
+    truths: Mapping[str, str] = field(repr=False)
 
 
 def score_unit(
@@ -69,9 +71,11 @@ def score_unit(
     texts: dict[str, list[TextPair]] = {name: [] for name in stores}
     errors: dict[str, dict[str, str]] = {name: {} for name in stores}
     facts: dict[str, Mapping[str, str]] = {}
+    truths: dict[str, str] = {}
     for sample in unit.samples:
         truth = sample.load_truth()
         facts[sample.id] = facts_of(sample, truth)
+        truths[sample.id] = digest_of(truth)
         for name, predictions in found.items():
             prediction = predictions.get(sample.id) or Prediction(sample.id, None, 0.0, NOT_PREDICTED)
             error = prediction.error
@@ -102,6 +106,7 @@ def score_unit(
         },
         answers={id: prediction.answer for id, prediction in found[MODEL].items()},
         facts=facts,
+        truths=truths,
     )
 
 

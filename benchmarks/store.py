@@ -90,10 +90,10 @@ class PredictionStore:
         self._handle.flush()
         os.fsync(self._handle.fileno())
 
-    def done(self) -> set[str]:
-        """Ids of the samples that were answered."""
-        state = {line["id"]: not line["error"] for line in self._lines()}
-        return {id for id, answered in state.items() if answered}
+    def done(self, *, retry_errors: bool = False) -> set[str]:
+        """Ids of the samples that need no prediction: answered ones and, unless retried, failed ones."""
+        failed = {line["id"]: bool(line["error"]) for line in self._lines()}
+        return {id for id, error in failed.items() if not (error and retry_errors)}
 
     def predictions(self) -> dict[str, Prediction]:
         """The last prediction of each sample."""

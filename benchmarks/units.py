@@ -6,9 +6,10 @@ import difflib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.selection import Selection
 from grounding_core.errors import DataError, GroundingError
 from grounding_core.interfaces.dataset import Dataset, GeneratedDataset, Progress, Sample
 from grounding_core.paths import cache_dir
@@ -18,13 +19,16 @@ Preparing = Callable[[str], Progress]
 """Given a label, returns what is told of the progress of making a data set."""
 
 
+ALL = Selection()
+
+
 @dataclass(frozen=True)
 class Unit:
     """One task on one split of one data set.
 
     Attributes:
         task, dataset, split: names.
-        samples: what is scored, sorted by id: all of the split or the first few.
+        samples: what is scored, sorted by id: all of the split or a selection.
         whole: all samples of the split.
         data: hash of the whole split's questions and of its manifest.
         licence: of the data.
@@ -61,7 +65,7 @@ def find_units(
     datasets: Sequence[str],
     *,
     data_root: Path | None,
-    limit: int | None,
+    selection: Selection = ALL,
     preparing: Preparing,
 ) -> list[Unit]:
     """Resolve names to samples; makes generated data sets that are not there yet.
@@ -69,26 +73,38 @@ def find_units(
     Args:
         tasks: names of tasks.
         datasets: ``name`` or ``name:split``.
-        data_root: folder above the data sets; None takes the cache, which only generated ones have.
-        limit: score only this many samples of each split.
+        data_root: folder above the data sets; generated ones that are not there are made in the cache.
+        selection: which samples of each split are scored.
         preparing: for progress bars.
 
     Raises:
-        GroundingError: a name is unknown, data is missing, or no data set has samples for a task.
+        GroundingError: a name or id is unknown, data is missing, or no data set has samples for a task.
     """
     for task in tasks:
         registry().find("task", task)
     units: list[Unit] = []
     for spec in datasets:
         name, _, split = spec.partition(":")
-        units += _units_of(name, split, tasks, data_root, limit, preparing)
+        units += _units_of(name, split, tasks, data_root, preparing)
     for task in tasks:
         if not any(unit.task == task for unit in units):
             raise DataError(
                 f"None of {', '.join(datasets)} has samples for the task {task!r}.",
                 "Add a data set that has, with --datasets; `grounding plugins` lists them.",
             )
-    return units
+    return _select(units, selection)
+
+
+def _select(units: Sequence[Unit], selection: Selection) -> list[Unit]:
+    known = {sample.id for unit in units for sample in unit.whole}
+    unknown = [id for id in selection.ids if id not in known]
+    if unknown:
+        raise DataError(
+            f"None of the data sets has a sample {unknown[0]!r}.",
+            f"Its ids look like {units[0].whole[0].id!r}.",
+        )
+    chosen = [replace(unit, samples=selection.of(unit.whole)) for unit in units]
+    return [unit for unit in chosen if unit.samples]
 
 
 def _units_of(
@@ -96,13 +112,12 @@ def _units_of(
     split: str,
     tasks: Sequence[str],
     data_root: Path | None,
-    limit: int | None,
     preparing: Preparing,
 ) -> list[Unit]:
     found: type[Dataset] | type[GeneratedDataset] = registry().load("dataset", name)
     split = split or found.default_split
     if issubclass(found, GeneratedDataset):
-        root = _prepared(name, found, split, preparing) if data_root is None else data_root
+        root = _generated(name, found, split, data_root, preparing)
         readers = {task: (reading.reader, reading.split) for task, reading in found.readings.items()}
     elif data_root is None:
         raise DataError(
@@ -126,7 +141,7 @@ def _units_of(
                 task=task,
                 dataset=name,
                 split=split,
-                samples=samples[:limit],
+                samples=samples,
                 whole=samples,
                 data=_fingerprint(samples, manifest),
                 licence=found.licence,
@@ -135,7 +150,14 @@ def _units_of(
     return units
 
 
-def _prepared(name: str, found: type[GeneratedDataset], split: str, preparing: Preparing) -> Path:
+def _generated(
+    name: str, found: type[GeneratedDataset], split: str, data_root: Path | None, preparing: Preparing
+) -> Path:
+    """Where a generated data set lies: below the data root if it was made there, else in the cache."""
+    if data_root is not None and not data_root.is_dir():
+        raise DataError(f"There is no folder {data_root}.", "Check --data-root.")
+    if data_root is not None and (data_root / f"{name}-{split}.json").is_file():
+        return data_root
     if split not in found.splits:
         near = difflib.get_close_matches(split, list(found.splits), 1)
         hint = f"Did you mean {near[0]!r}? " if near else ""

@@ -56,5 +56,5 @@ def _samples(data: str, split: str, tasks: str, root: Path | None) -> Sequence[S
 
     specs = [name if ":" in name else f"{name}:{split}" for name in names(data, "data set")]
     with progress_bars() as preparing:
-        units = find_units(names(tasks, "task"), specs, data_root=root, limit=None, preparing=preparing)
+        units = find_units(names(tasks, "task"), specs, data_root=root, preparing=preparing)
     return [sample for unit in units for sample in unit.samples]

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -24,6 +25,15 @@ def comparable(folder: Path) -> dict[str, Any]:
 
 def lines(folder: Path) -> int:
     return sum(path.read_bytes().count(b"\n") - 1 for path in folder.glob("predictions/*.model-*.jsonl"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file that a refused run must leave as it was."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
 
 
 @pytest.fixture
@@ -105,7 +115,7 @@ def test_interrupting_says_how_to_go_on(harness: Harness, command: tuple[str, ..
     assert "The same command goes on from here." in err and "Traceback" not in err
 
 
-def test_failed_samples_count_as_misses_until_they_succeed(
+def test_failed_samples_count_as_misses_until_they_are_retried(
     harness: Harness, command: tuple[str, ...]
 ) -> None:
     out = harness.folder / "out"
@@ -119,7 +129,10 @@ def test_failed_samples_count_as_misses_until_they_succeed(
     assert "the toy broke" in (out / "report.html").read_text()
     store = next(out.glob("predictions/*.model-*.jsonl")).read_text()
     assert "Traceback (most recent call last)" in store
+    before = comparable(out)
     assert harness.run(*given).returncode == 0
+    assert comparable(out) == before
+    assert harness.run(*given, "--retry-errors").returncode == 0
     (mended,) = comparable(out)["results"]
     assert mended["predictors"]["model"]["errors"] == 0 and mended["failures"] == []
     values = [r["predictors"]["model"]["values"]["j"]["value"] for r in (failed, mended)]
@@ -141,6 +154,51 @@ def test_a_limited_run_is_the_beginning_of_the_whole(harness: Harness, command: 
     assert harness.run(*given).returncode == 0
     assert [r["n"] for r in comparable(out)["results"]] == [9, 6]
     assert lines(out) == 15
+
+
+def test_a_random_few_are_part_of_a_larger_random_few(harness: Harness, command: tuple[str, ...]) -> None:
+    given = (*command, "--tasks", "refseg", "--datasets", "mevis:valid_u", "--shuffle-seed", "5")
+    drawn = []
+    for limit in (2, 4):
+        out = harness.folder / str(limit)
+        assert harness.run(*given, "--limit", str(limit), "--out", out).returncode == 0
+        drawn.append(json.loads((out / "scores" / "refseg.mevis.valid_u.json").read_text())["ids"])
+    assert len(drawn[0]) == 2 and len(drawn[1]) == 4 and set(drawn[0]) < set(drawn[1])
+    assert (
+        drawn[1] == sorted(drawn[1]) and drawn[1] != [f"clip{v}/{e}" for v in (0, 1) for e in (0, 1, 2)][:4]
+    )
+
+
+def test_named_samples_only(harness: Harness, command: tuple[str, ...]) -> None:
+    listed = harness.folder / "ids.txt"
+    listed.write_text("clip2/1\nclip0/2\n")
+    for given in ("clip2/1, clip0/2", str(listed)):
+        out = harness.folder / f"out{len(given)}"
+        ran = harness.run(*command, *TWO_TASKS, "--ids", given, "--out", out)
+        assert ran.returncode == 0, ran.stderr
+        (result,) = comparable(out)["results"]
+        assert (result["task"], result["n"], result["total"]) == ("refseg", 2, 9)
+
+
+def test_data_that_changed_under_a_run_is_refused(harness: Harness, official: Path) -> None:
+    root, out = harness.folder / "data", harness.folder / "out"
+    shutil.copytree(official / "mevis", root / "mevis")
+    given = ("--recipe", harness.recipe, "--data-root", root, "--out", out)
+    given = (*given, "--tasks", "refseg", "--datasets", "mevis:valid_u")
+    assert harness.run(*given).returncode == 0
+    before = contents(out)
+    questions, masks = (root / "mevis/valid_u" / name for name in ("meta_expressions.json", "mask_dict.json"))
+    hidden = json.loads(masks.read_text())
+    hidden["1"][0] = None
+    asked = questions.read_text().replace("moves right", "moves left")
+    for path, changed in ((questions, asked), (masks, json.dumps(hidden))):
+        kept = path.read_text()
+        path.write_text(changed)
+        ran = harness.run(*given)
+        assert ran.returncode == 2 and "changed since" in ran.stderr, ran.stderr
+        assert contents(out) == before
+        path.write_text(kept)
+    assert harness.run(*given).returncode == 0
 
 
 def test_two_processes_do_not_share_a_folder(harness: Harness, command: tuple[str, ...]) -> None:
@@ -165,6 +223,9 @@ def test_two_processes_do_not_share_a_folder(harness: Harness, command: tuple[st
         (("--datasets", "mevis:nowhere"), "meta_expressions.json is missing", "https://"),
         (("--datasets", "mevis", "--data-root", ""), "'mevis' is read from disk", "--data-root"),
         (("--datasets", "vidstg"), "has samples for the task 'refseg'", "--datasets"),
+        (("--ids", "clip0/9"), "sample 'clip0/9'", "look like 'clip0/0'"),
+        (("--shuffle-seed", "1"), "--shuffle-seed draws", "--limit"),
+        (("--data-root", "nowhere", "--datasets", "sprites"), "no folder nowhere", "--data-root"),
         (("--recipe", "toi"), "no recipe 'toi'", "Installed"),
         (("--set", "model=3"), "model", "should be"),
     ],

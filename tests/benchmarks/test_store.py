@@ -56,15 +56,16 @@ def test_a_file_torn_in_its_first_line_starts_anew(tmp_path: Path) -> None:
     assert store.done() == {"s1"}
 
 
-def test_a_failed_sample_is_not_done_until_a_later_line_answers_it(tmp_path: Path) -> None:
+def test_a_failed_sample_is_done_unless_it_is_retried(tmp_path: Path) -> None:
     store = PredictionStore(tmp_path, "a", {"x": "1"})
     with store:
         store.append(Prediction("s1", None, 0.1, "it broke", "Traceback ..."), {})
-    assert store.done() == set()
+    assert store.done() == {"s1"}
+    assert store.done(retry_errors=True) == set()
     assert store.predictions()["s1"].error == "it broke"
     with store:
         store.append(Prediction("s1", answer("a"), 0.1), {})
-    assert store.done() == {"s1"}
+    assert store.done(retry_errors=True) == {"s1"}
 
 
 def test_other_fingerprints_have_other_files(tmp_path: Path) -> None:
