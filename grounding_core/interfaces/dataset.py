@@ -32,6 +32,8 @@ class Truth:
         interval: grounding: frames [start, end) in which the statement holds.
         others: grounding: the same for each other object that the video's annotations hold.
         annotated: frames that carry truth; None means every frame. Frames outside are not scored.
+        ignored: refseg: pixels that are not scored (DAVIS's void, ReasonSeg's ignored regions); None: all are.
+        foreground: refseg: every object of the video together, where a set has it (ReVOS, for robustness).
     """
 
     tracks: tuple[MaskTrack, ...] = ()
@@ -40,6 +42,8 @@ class Truth:
     others: Sequence[Mapping[int, Box]] = ()
     interval: tuple[int, int] | None = None
     annotated: tuple[int, ...] | None = None
+    ignored: MaskTrack | None = None
+    foreground: MaskTrack | None = None
 
 
 @dataclass(frozen=True)

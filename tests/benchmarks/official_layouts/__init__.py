@@ -1,0 +1,15 @@
+"""Small data sets written in the official layouts, with every mask known; one module a data set."""
+
+from pathlib import Path
+
+from . import mevis, video_gcg, vidstg
+from .scene import FRAMES, SIZE, VIDEOS, box_mask, rle, write_mp4
+
+__all__ = ["FRAMES", "SIZE", "VIDEOS", "box_mask", "rle", "write_mp4", "write_official"]
+
+
+def write_official(root: Path) -> Path:
+    """All of them below one data root."""
+    for layout in (mevis, vidstg, video_gcg):
+        layout.write(root)
+    return root
