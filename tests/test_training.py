@@ -35,7 +35,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
     registry().load("dataset", "sprites")().prepare(root, split="val", videos=5)
     found = [
         *registry().load("dataset", "mevis")(root).samples("refseg", "val"),
-        *registry().load("dataset", "video_gcg")(root).samples("gcg", "val"),
+        *registry().load("dataset", "video-gcg")(root).samples("gcg", "val"),
     ]
     return list(found)
 

@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from grounding_core.errors import DataError
-from grounding_core.masks import MaskTrack, counts_of
+from grounding_core.masks import BoolMask, MaskTrack, counts_of
 from grounding_core.video import Video
 
 
@@ -47,6 +50,35 @@ def reading(path: Path, entry: str) -> Iterator[None]:
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         fault = f"lacks {error}" if isinstance(error, KeyError) else f"is malformed: {error}"
         raise DataError(f"{path}: {entry} {fault}.", "Compare it with the data set's own format.") from error
+
+
+def caption_files(folder: Path, source: str) -> list[Path]:
+    """The JSON files of a folder, sorted by name.
+
+    Raises:
+        DataError: the folder is missing or holds none.
+    """
+    found = sorted(folder.glob("*.json"), key=lambda path: path.stem) if folder.is_dir() else []
+    if not found:
+        raise DataError(
+            f"{folder} is missing, or holds no JSON file.",
+            f"Get it from {source}, or point --data-root at the folder above it.",
+        )
+    return found
+
+
+def binary_mask(path: Path, source: str) -> BoolMask:
+    """A mask (H, W) from a picture of 0 and 255.
+
+    Raises:
+        DataError: it is missing or not a picture.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("L")) > 127
+    except (OSError, ValueError) as error:
+        fault = "is missing" if isinstance(error, FileNotFoundError) else f"can't be read: {error}"
+        raise DataError(f"The mask {path} {fault}.", f"Get it from {source}.") from error
 
 
 def open_frames(movie: Path, images: Sequence[Path]) -> Video:

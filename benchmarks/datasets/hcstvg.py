@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from benchmarks.datasets import prepare_tubes
 from benchmarks.datasets.files import first_of, read_json, reading, tags_of
 from benchmarks.datasets.published import published
 from benchmarks.datasets.tubes import Protocol, View, corners, protocol_of, with_protocols
-from grounding_core.interfaces.dataset import Dataset, Part, Published, Sample, Truth
+from grounding_core.interfaces.dataset import Dataset, Part, Progress, Published, Sample, Truth
 from grounding_core.types import Query
 from grounding_core.video import Video
 
@@ -53,6 +54,12 @@ class HCSTVG(Dataset):
             Part(str(path.relative_to(self.root)), "sentences and boxes", made),
             Part(VIDEOS[0], "videos", SOURCE),
         ]
+
+    def prepare(self, split: str, *, decoder: str | None = None, progress: Progress | None = None) -> None:
+        """Make the processed annotations of the published ones; see :mod:`.prepare_tubes`."""
+        base = protocol_of(split)[0]
+        videos = first_of(self.root, VIDEOS)
+        prepare_tubes.hcstvg(self.root, videos, base, annotation_file(self.root, base), progress)
 
     def _sample(self, path: Path, entry: Mapping[str, Any], protocol: Protocol | None) -> Sample:
         video = str(entry["original_video_id"])

@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmarks.datasets.files import open_frames, read_json, reading, tags_of, track
+from benchmarks.datasets.published import published
 from grounding_core.errors import DataError
-from grounding_core.interfaces.dataset import Dataset, Sample, Truth
+from grounding_core.interfaces.dataset import Dataset, Part, Published, Sample, Truth
 from grounding_core.types import GroundedText, Query, Span
 from grounding_core.video import Video
 
 SOURCE = "https://github.com/mbzuai-oryx/VideoGLaMM"
-FRAME_FOLDERS = ("burst/frames", "ytvis/vos/train/JPEGImages")
-_WORD = re.compile(r"\S+")
+FRAME_FOLDERS = ("burst/frames/{burst}", "burst/frames", "ytvis/vos/train/JPEGImages")
+"""Where frames lie below the data root, or below ``video_gcg/``; ``{burst}`` is BURST's train or val."""
 
 
 class VideoGCG(Dataset):
-    """``video_gcg/instruction_data/<split>.json`` and frames below ``video_gcg/{burst,ytvis}/``.
+    """``video_gcg/instruction_data/<split>.json``; frames of BURST and YTVIS 2019.
 
-    Each ``token_pos`` names a word of the caption, split on blanks; a word that names several masks points
-    at all of them. Neighbouring words that point at the same masks are one phrase ("red kite").
+    Each ``token_pos`` names a word of the caption, split on single blanks; a word named with several masks
+    points at all of them. Neighbouring words that point at the same masks are one phrase ("red kite").
+    As in VideoGLaMM (``utils/video_gcg_dataset.py``), YTVIS frames come from its training folder and BURST
+    frames from ``train`` or, for val and test, ``val``. The annotations were made by a script
+    (``generate_annotations.py``) that leaves oddities: videos without a caption, which are left out; a
+    position of -1 before the first word, which names no word; positions beyond the list of masks, which
+    point at nothing.
     """
 
     tasks: ClassVar[tuple[str, ...]] = ("gcg",)
     default_split: ClassVar[str] = "test"
     licence: ClassVar[str] = f"research only; {SOURCE}"
+    splits: ClassVar[Mapping[str, Published]] = published("video-gcg")
 
     def samples(self, task: str, split: str) -> Sequence[Sample]:
         """One sample a video."""
-        path = self.root / "video_gcg" / "instruction_data" / f"{split}.json"
+        path = self.root / _annotation_file(split)
         content = read_json(path, SOURCE)
+        folders = _frame_folders(self.root, split)
         found = []
         with reading(path, "the file"):
             masks: dict[int, dict[int, Any]] = {}
@@ -42,47 +49,94 @@ class VideoGCG(Dataset):
                 objects[int(annotation["id"])] = annotation["segmentations"]
             for entry in content["videos"]:
                 with reading(path, f"video {entry.get('id')}"):
-                    found.append(self._sample(path, entry, masks.get(int(entry["id"]), {})))
+                    if entry["dense_cap"]["caption"] is not None:
+                        found.append(_sample(path, folders, entry, masks.get(int(entry["id"]), {})))
         return sorted(found, key=lambda sample: sample.id)
 
-    def _sample(self, path: Path, entry: Mapping[str, Any], masks: Mapping[int, Any]) -> Sample:
-        names = [str(name) for name in entry["file_names"]]
-        folder = str(Path(names[0]).parent)
-        return Sample(
-            id=f"{folder}#{entry['id']}",
-            video_id=folder,
-            query=Query(kind="describe"),
-            open_video=partial(_open, self.root / "video_gcg", folder, names),
-            load_truth=partial(_truth, path, entry, masks),
-            tags=tags_of(entry),
-        )
+    def parts(self, split: str) -> Sequence[Part]:
+        """Captions with masks, and the frames of both sources."""
+        burst, _, ytvis = (_there(self.root, folder) for folder in _folder_names(split))
+        return [
+            Part(_annotation_file(split), "captions and masks", SOURCE),
+            Part(burst, "frames", "https://github.com/Ali2500/BURST-benchmark"),
+            Part(ytvis, "frames", "https://youtube-vos.org/dataset/vis"),
+        ]
 
 
-def _open(root: Path, folder: str, names: Sequence[str]) -> Video:
-    for frames in FRAME_FOLDERS:
-        movie = root / frames / f"{folder}.mp4"
-        if movie.is_file() or (root / frames / names[0]).is_file():
-            return open_frames(movie, [root / frames / name for name in names])
+def _annotation_file(split: str) -> str:
+    return f"video_gcg/instruction_data/{split}.json"
+
+
+def _folder_names(split: str) -> list[str]:
+    return [folder.format(burst="train" if split == "train" else "val") for folder in FRAME_FOLDERS]
+
+
+def _there(root: Path, folder: str) -> str:
+    """The folder below the root, or below ``video_gcg/`` if it is only there."""
+    inside = f"video_gcg/{folder}"
+    return inside if (root / inside).is_dir() and not (root / folder).is_dir() else folder
+
+
+def _frame_folders(root: Path, split: str) -> list[Path]:
+    return [above / folder for above in (root, root / "video_gcg") for folder in _folder_names(split)]
+
+
+def _sample(
+    path: Path, folders: Sequence[Path], entry: Mapping[str, Any], masks: Mapping[int, Any]
+) -> Sample:
+    names = [str(name) for name in entry["file_names"]]
+    folder = str(Path(names[0]).parent)
+    source = entry.get("dataset_split") or entry.get("metadata", {}).get("dataset")
+    return Sample(
+        id=f"{folder}#{entry['id']}",
+        video_id=folder,
+        query=Query(kind="describe"),
+        open_video=partial(_open, folders, folder, names),
+        load_truth=partial(_truth, path, entry, masks),
+        tags={**({} if source is None else {"source": str(source)}), **tags_of(entry)},
+    )
+
+
+def _open(folders: Sequence[Path], folder: str, names: Sequence[str]) -> Video:
+    for frames in folders:
+        movie = frames / f"{folder}.mp4"
+        if movie.is_file() or (frames / names[0]).is_file():
+            return open_frames(movie, [frames / name for name in names])
     raise DataError(
         f"The frames of {folder} are missing.",
-        f"Put them below {' or '.join(str(root / frames) for frames in FRAME_FOLDERS)} (from {SOURCE}).",
+        f"Put them below {' or '.join(map(str, folders[:3]))} (from {SOURCE}).",
     )
 
 
 def _truth(path: Path, entry: Mapping[str, Any], masks: Mapping[int, Any]) -> Truth:
     with reading(path, f"video {entry['id']}"):
         size = int(entry["height"]), int(entry["width"])
+        frames = len(entry["file_names"])
         dense = entry["dense_cap"]
         caption = str(dense["caption"])
-        words = [match.span() for match in _WORD.finditer(caption)]
+        words = _words(caption)
         pointing: dict[int, list[int]] = {}
-        for place, ids in zip(dense["token_pos"], dense["mask_id"], strict=True):
+        # Positions beyond the list of masks point at nothing: see the class.
+        for place, ids in zip(dense["token_pos"], dense["mask_id"]):  # noqa: B905
             named = ids if isinstance(ids, list) else [ids]
-            pointing.setdefault(int(place), []).extend(_object(int(id), dense, masks) for id in named)
+            if 0 <= int(place) < len(words):
+                pointing.setdefault(int(place), []).extend(_object(int(id), dense, masks) for id in named)
         used = sorted({id for ids in pointing.values() for id in ids})
-        tracks = tuple(track(id, masks[id], size) for id in used)
+        for id in used:
+            if len(masks[id]) < frames:
+                raise ValueError(f"mask {id} has {len(masks[id])} entries for {frames} frames")
+        tracks = tuple(track(id, masks[id][:frames], size) for id in used)
         spans = _spans(caption, words, pointing)
     return Truth(tracks=tracks, caption=GroundedText(caption, spans, tracks))
+
+
+def _words(caption: str) -> list[tuple[int, int]]:
+    """Start and end of each word; two blanks in a row have an empty word between them."""
+    places, start = [], 0
+    for word in caption.split(" "):
+        places.append((start, start + len(word)))
+        start += len(word) + 1
+    return places
 
 
 def _spans(

@@ -7,10 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from benchmarks.datasets import prepare_tubes
 from benchmarks.datasets.files import first_of, read_json, reading, tags_of
 from benchmarks.datasets.published import published
 from benchmarks.datasets.tubes import Moment, Protocol, View, corners, protocol_of, with_protocols
-from grounding_core.interfaces.dataset import Box, Dataset, Part, Published, Sample, Truth
+from grounding_core.interfaces.dataset import Box, Dataset, Part, Progress, Published, Sample, Truth
 from grounding_core.types import Query, QueryKind
 
 SOURCE = "https://github.com/Guaranteer/VidSTG-Dataset, processed as in https://github.com/antoyang/TubeDETR"
@@ -51,6 +52,11 @@ class VidSTG(Dataset):
             Part(str(path.relative_to(self.root)), "sentences and boxes", made),
             Part("vidstg/video", "videos", "https://xdshang.github.io/docs/vidor.html"),
         ]
+
+    def prepare(self, split: str, *, decoder: str | None = None, progress: Progress | None = None) -> None:
+        """Make the processed annotations of VidSTG's and VidOR's; see :mod:`.prepare_tubes`."""
+        base = protocol_of(split)[0]
+        prepare_tubes.vidstg(self.root, base, annotation_file(self.root, base), progress)
 
     def _sample(
         self, path: Path, entry: Mapping[str, Any], tubes: Mapping[str, Any], protocol: Protocol | None

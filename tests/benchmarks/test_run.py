@@ -42,7 +42,7 @@ def command(harness: Harness, official: Path) -> tuple[str | Path, ...]:
 
 
 def test_three_tasks_from_one_command(harness: Harness, command: tuple[str, ...], official: Path) -> None:
-    sets = ("--datasets", "video_gcg,vidstg,mevis")
+    sets = ("--datasets", "video-gcg,vidstg,mevis")
     ran = harness.run(*command, *sets)
     assert ran.returncode == 0, ran.stderr
     assert all(len(line) <= 80 for line in ran.stdout.splitlines() if not line.startswith("Report:"))

@@ -28,7 +28,7 @@ class Sprites(GeneratedDataset):
     readings: ClassVar[Mapping[TaskName, Reading]] = {
         "refseg": Reading("mevis"),
         "grounding": Reading("vidstg"),
-        "gcg": Reading("video_gcg"),
+        "gcg": Reading("video-gcg"),
     }
     splits: ClassVar[Mapping[str, int]] = {"train": 3000, "val": 60, "test": 60}
     default_split: ClassVar[str] = "test"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from . import mevis, video_gcg, vidstg
+from . import mevis, reason_vos, ref_davis, ref_youtube_vos, revos, video_gcg, vidstg
 from .scene import FRAMES, SIZE, VIDEOS, box_mask, rle, write_mp4
 
 __all__ = ["FRAMES", "SIZE", "VIDEOS", "box_mask", "rle", "write_mp4", "write_official"]
@@ -10,6 +10,6 @@ __all__ = ["FRAMES", "SIZE", "VIDEOS", "box_mask", "rle", "write_mp4", "write_of
 
 def write_official(root: Path) -> Path:
     """All of them below one data root."""
-    for layout in (mevis, vidstg, video_gcg):
+    for layout in (mevis, reason_vos, ref_davis, ref_youtube_vos, revos, video_gcg, vidstg):
         layout.write(root)
     return root
