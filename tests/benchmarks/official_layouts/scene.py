@@ -56,7 +56,7 @@ def write_labels(folder: Path, labels: np.ndarray, names: list[str] = NAMES) -> 
     folder.mkdir(parents=True)
     for name, label in zip(names, labels, strict=True):
         image = Image.fromarray(label.astype(np.uint8), mode="P")
-        image.putpalette([0, 0, 0, 236, 95, 103, 249, 145, 87, 250, 200, 99])
+        image.putpalette([0, 0, 0, 236, 95, 103, 249, 145, 87, 250, 200, 99, *[224] * (252 * 3)])
         image.save(folder / f"{name}.png")
 
 

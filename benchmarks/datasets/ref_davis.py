@@ -1,0 +1,100 @@
+"""Ref-DAVIS17: four expressions for each object of DAVIS 2017."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from benchmarks.datasets.files import open_frames, read_json, reading
+from benchmarks.datasets.mask_files import VOID, label_tracks, object_track
+from benchmarks.datasets.published import published
+from grounding_core.interfaces.dataset import Dataset, Part, Published, Sample, Truth
+from grounding_core.types import Query
+from grounding_core.video import Video
+
+SOURCE = (
+    "https://davischallenge.org/davis2017/code.html (videos and masks) and "
+    "https://www.mpi-inf.mpg.de/departments/computer-vision-and-machine-learning/research/"
+    "video-segmentation/video-object-segmentation-with-language-referring-expressions (expressions), "
+    "arranged by ReferFormer's convert_davis_to_ytvos.py (https://github.com/wjn922/ReferFormer)"
+)
+ANNOTATORS = ("annot1", "annot1_full_video", "annot2", "annot2_full_video")
+"""Two people, each from the first frame alone and from the whole video; the order of the expressions."""
+
+
+class RefDAVIS17(Dataset):
+    """``refer_davis/2017/<split>/{JPEGImages,Annotations}``, expressions below ``meta_expressions/``.
+
+    The n-th expression of a video is about object n // 4 + 1, by annotator n % 4; masks are palette images
+    in which the index is the object. Tags ``sequence``, ``object`` and ``annotator`` let a whole sequence be
+    scored at once, as DAVIS's own evaluation does; pixels of index 255 (void) are ignored.
+    """
+
+    tasks: ClassVar[tuple[str, ...]] = ("refseg",)
+    default_split: ClassVar[str] = "valid"
+    licence: ClassVar[str] = f"CC BY-NC 4.0 (DAVIS), research only (expressions); {SOURCE}"
+    splits: ClassVar[Mapping[str, Published]] = published("ref-davis17")
+
+    def samples(self, task: str, split: str) -> Sequence[Sample]:
+        """One sample an expression, ``<video>/<expression>``."""
+        path = self._home / "meta_expressions" / split / "meta_expressions.json"
+        content = read_json(path, SOURCE)
+        found = []
+        with reading(path, "the file"):
+            for video, entry in content["videos"].items():
+                with reading(path, f"video {video}"):
+                    found += _of_video(self._home / split, video, entry)
+        return sorted(found, key=lambda sample: sample.id)
+
+    def parts(self, split: str) -> Sequence[Part]:
+        """Expressions, frames and masks."""
+        home = "refer_davis/2017"
+        return [
+            Part(f"{home}/meta_expressions/{split}/meta_expressions.json", "expressions", SOURCE),
+            Part(f"{home}/{split}/JPEGImages", "frames", SOURCE),
+            Part(f"{home}/{split}/Annotations", "masks", SOURCE),
+        ]
+
+    @property
+    def _home(self) -> Path:
+        return self.root / "refer_davis" / "2017"
+
+
+def _of_video(folder: Path, video: str, entry: Mapping[str, Any]) -> list[Sample]:
+    frames = [str(name) for name in entry["frames"]]
+    expressions = entry["expressions"]
+    if len(expressions) % len(ANNOTATORS):
+        raise ValueError(f"{len(expressions)} expressions are not four an object")
+    samples = []
+    for place, (key, expression) in enumerate(expressions.items()):
+        label = place // len(ANNOTATORS) + 1
+        if int(expression.get("obj_id", label)) != label:
+            raise ValueError(
+                f"expression {key} is about object {expression['obj_id']}, its place says {label}"
+            )
+        samples.append(
+            Sample(
+                id=f"{video}/{key}",
+                video_id=video,
+                query=Query(str(expression["exp"])),
+                open_video=partial(_open, folder / "JPEGImages", video, frames),
+                load_truth=partial(_truth, folder / "Annotations" / video, frames, label),
+                tags={
+                    "sequence": video,
+                    "object": str(label),
+                    "annotator": ANNOTATORS[place % len(ANNOTATORS)],
+                },
+            )
+        )
+    return samples
+
+
+def _open(images: Path, video: str, frames: Sequence[str]) -> Video:
+    return open_frames(images / f"{video}.mp4", [images / video / f"{name}.jpg" for name in frames])
+
+
+def _truth(masks: Path, frames: Sequence[str], label: int) -> Truth:
+    void = label_tracks(masks, tuple(frames), SOURCE).get(VOID)
+    return Truth(tracks=(object_track(masks, frames, label, SOURCE),), ignored=void)
