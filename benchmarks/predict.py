@@ -49,12 +49,15 @@ def predict(
     videos: dict[str, list[Sample]] = {}
     for sample in samples:
         videos.setdefault(sample.video_id, []).append(sample)
-    facts = {"task": unit.task, "dataset": f"{unit.dataset}:{unit.split}"}
     for group in videos.values():
         for prediction in _of_video(predictor, group):
-            video = {"video": group[0].video_id}
-            store.append(prediction, facts | video)
+            store.append(prediction, line_facts(unit, group[0]))
             advance()
+
+
+def line_facts(unit: Unit, sample: Sample) -> dict[str, str]:
+    """What a line says of its sample, for readers of the file."""
+    return {"task": unit.task, "dataset": f"{unit.dataset}:{unit.split}", "video": sample.video_id}
 
 
 def _of_video(predictor: Predictor, samples: Sequence[Sample]) -> list[Prediction]:
