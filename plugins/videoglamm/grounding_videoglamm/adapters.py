@@ -35,7 +35,8 @@ class MlpPoolAdapter(VisionAdapter):
 
     @classmethod
     def num_tokens(cls, config: MlpPoolConfig, source: EncoderSpec, frames: int) -> int:
-        grid = config.grid or source.grid
+        whole = frames == source.stride and not config.pool_images
+        grid = source.grid if config.grid is None or whole else config.grid
         assert source.grid is not None and grid is not None  # plan() has checked
         if grid[0] > source.grid[0] or grid[1] > source.grid[1]:
             raise GroundingError(
