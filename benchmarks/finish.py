@@ -57,7 +57,7 @@ def finish(
         bars: where progress is shown.
         console: where the tables go.
     """
-    scores = [_score(folder, plan, unit, bars) for unit in units]
+    scores = [_score(folder, plan, unit, bars) for unit in units if unit.truth]
     for unit in scores:
         _same_truth(folder, unit)
     report = build(plan.model, plan.fingerprint, platform_facts(), scores)
@@ -68,6 +68,13 @@ def finish(
     replace_text(folder / "report.html", page(report, scores))
     bars.stop()
     show(report, console)
+    for hidden in (unit for unit in units if not unit.truth):
+        console.print(
+            f"{hidden.dataset}:{hidden.split} has no public truth and is not scored. Hand it in: python -m "
+            f"benchmarks.submission export {folder} --dataset {hidden.dataset}:{hidden.split} --help",
+            soft_wrap=True,
+            highlight=False,
+        )
     return report
 
 

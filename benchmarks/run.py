@@ -160,8 +160,11 @@ def _predict_missing(
 ) -> None:
     for unit in units:
         predictors: dict[str, Predictor] = {MODEL: model}
-        predictors |= {baseline.name: baseline(unit) for baseline in BASELINES}
+        if unit.truth:  # baselines borrow from it, and without a score there is nothing to compare
+            predictors |= {baseline.name: baseline(unit) for baseline in BASELINES}
         for name, store in stores(folder, unit, plan.fingerprint).items():
+            if name not in predictors:
+                continue
             missing = pending(unit, store, retry_errors=retry_errors)
             if not missing:
                 continue

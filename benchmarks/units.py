@@ -32,6 +32,7 @@ class Unit:
         whole: all samples of the split.
         data: hash of the whole split's questions and of its manifest.
         licence: of the data.
+        truth: whether the truth is public; without it answers can be handed in, not scored.
     """
 
     task: str
@@ -41,6 +42,7 @@ class Unit:
     whole: Sequence[Sample]
     data: str
     licence: str
+    truth: bool
 
     @property
     def label(self) -> str:
@@ -132,7 +134,9 @@ def _units_of(
             continue
         reader, reader_split = readers[task]
         dataset: Dataset = registry().load("dataset", reader)(root)
-        samples = dataset.samples(task, split if reader_split == "same" else reader_split)
+        read = split if reader_split == "same" else reader_split
+        samples = dataset.samples(task, read)
+        published = dataset.splits.get(read)
         if not samples:
             raise DataError(f"{name}:{split} has no samples for {task}.", "Check its annotation file.")
         manifest = root / f"{name}-{split}.json"
@@ -145,9 +149,19 @@ def _units_of(
                 whole=samples,
                 data=_fingerprint(samples, manifest),
                 licence=found.licence,
+                truth=published is None or published.truth or _has_truth(samples[0]),
             )
         )
     return units
+
+
+def _has_truth(sample: Sample) -> bool:
+    """Whether truth that its publisher keeps is there all the same."""
+    try:
+        sample.load_truth()
+    except GroundingError:
+        return False
+    return True
 
 
 def _generated(

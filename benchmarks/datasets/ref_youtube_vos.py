@@ -78,6 +78,7 @@ class RefYouTubeVOS(Dataset):
                 load_truth=partial(
                     _truth, path, split, folder / "Annotations" / video, key, frames, expression
                 ),
+                frame_names=frames,
             )
             for key, expression in entry["expressions"].items()
         ]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.published import protocol_facts, reference_rows
 from benchmarks.scores import MODEL, PredictorScores, UnitScores
 from benchmarks.stats import Measure, estimate
 
 FORMAT = 1
 EXAMPLES = 3
 FAILURES_SHOWN = 20
+MAX_GROUPS = 12
+"""A tag with more values names single things rather than kinds of them."""
 
 
 def build(
@@ -74,7 +78,12 @@ def _unit(scores: UnitScores) -> dict[str, Any]:
         "failures": [
             {"id": id, "error": error} for id, error in sorted(model.errors.items())[:FAILURES_SHOWN]
         ],
-        "protocol": task.protocol,
+        "references": [
+            asdict(row)
+            for row in reference_rows(unit.task, unit.dataset, unit.split)
+            if row.measure in {measure.key for measure in measures}
+        ],
+        "protocol": {**protocol_facts(unit.task, unit.dataset, unit.split), **task.protocol},
         "notes": task.notes,
     }
 
@@ -110,7 +119,7 @@ def _breakdown(
         groups: dict[str, list[int]] = {}
         for index, sample in enumerate(scores.unit.samples):
             groups.setdefault(scores.facts[sample.id].get(tag, "none"), []).append(index)
-        if len(groups) < 2:
+        if not 2 <= len(groups) <= MAX_GROUPS:
             continue
         found[tag] = [
             {

@@ -7,8 +7,9 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from benchmarks.report.charts import breakdown, headline_bars, predictor_table, reference_table
 from benchmarks.report.pictures import PALETTE, Strip, strip
-from benchmarks.report.text import display_name, interval, number, scope
+from benchmarks.report.text import number, scope
 from benchmarks.scores import MODEL, UnitScores
 from grounding_core.errors import GroundingError
 from grounding_core.interfaces.dataset import Sample, Truth
@@ -78,21 +79,29 @@ def _card(report: Mapping[str, Any], index: int) -> str:
         f"{escape(result['dataset'])}:{escape(result['split'])}</p>"
         f'<p class="big">{number(value["value"], head["percent"])}'
         f'<span class="unit">{escape(head["label"])}</span></p>'
-        f'<p class="soft small">{beside}</p></a>'
+        f'<p class="soft small">{beside}<br>{_counts(result)}</p></a>'
     )
+
+
+def _counts(result: Mapping[str, Any]) -> str:
+    errors = result["predictors"][MODEL]["errors"]
+    css = ' class="failed"' if errors else ""
+    return f"n {result['n']} · <span{css}>{errors} error{'' if errors == 1 else 's'}</span>"
 
 
 def _section(report: Mapping[str, Any], result: Mapping[str, Any], scores: UnitScores) -> str:
     index = report["results"].index(result)
+    head = _head(result)
     return "".join(
         (
             f'<section id="r{index}"><h2>{escape(result["title"])}</h2>',
             f'<p class="soft">{escape(result["dataset"])}:{escape(result["split"])} · {scope(result)}</p>',
-            _bars(report, result),
-            _table(report, result),
+            headline_bars(report, result, head),
+            predictor_table(report, result),
+            reference_table(result),
             _failures(result),
             "".join(f'<p class="soft small">{escape(note)}</p>' for note in result["notes"]),
-            _breakdown(result),
+            breakdown(result, head),
             _examples(result, scores),
             _facts(
                 "What the columns mean",
@@ -101,53 +110,6 @@ def _section(report: Mapping[str, Any], result: Mapping[str, Any], scores: UnitS
             "</section>",
         )
     )
-
-
-def _bars(report: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    head = _head(result)
-    rows = []
-    for name, found in result["predictors"].items():
-        value = found["values"].get(head["key"])
-        if value is None or value["value"] is None:
-            continue
-        whisker = ""
-        if value["low"] is not None:
-            left, right = _percent(value["low"]), _percent(value["high"])
-            whisker = f'<span class="whisker" style="left:{left:.2f}%;width:{right - left:.2f}%"></span>'
-        rows.append(
-            f'<span class="{"strong" if name == MODEL else "soft"}">'
-            f"{escape(display_name(report, name))}</span>"
-            f'<span class="track{" model-bar" if name == MODEL else ""}">'
-            f'<span class="fill" style="width:{_percent(value["value"]):.2f}%"></span>{whisker}</span>'
-            f'<span class="value">{number(value["value"], head["percent"])}</span>'
-        )
-    title = f"<h3>{escape(head['label'])}, with 95 % interval over videos</h3>"
-    return f'{title}<div class="bars">{"".join(rows)}</div>'
-
-
-def _percent(value: float) -> float:
-    return min(max(value, 0.0), 1.0) * 100
-
-
-def _header(first: str, measures: Sequence[Mapping[str, Any]]) -> str:
-    cells = "".join(f'<th title="{escape(m["help"])}">{escape(m["label"])}</th>' for m in measures)
-    return f"<thead><tr><th>{escape(first)}</th>{cells}</tr></thead>"
-
-
-def _table(report: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    rows = []
-    for name, found in result["predictors"].items():
-        cells = "".join(_td(found["values"].get(m["key"]), m["percent"]) for m in result["measures"])
-        css = ' class="model"' if name == MODEL else ""
-        rows.append(f"<tr{css}><th>{escape(display_name(report, name))}</th>{cells}</tr>")
-    head, body = _header("", result["measures"]), "".join(rows)
-    return f'<div class="scroll"><table>{head}<tbody>{body}</tbody></table></div>'
-
-
-def _td(value: Mapping[str, float | None] | None, percent: bool) -> str:
-    if value is None:
-        return "<td>–</td>"
-    return f"<td>{number(value['value'], percent)}<small>{interval(value, percent)}</small></td>"
 
 
 def _failures(result: Mapping[str, Any]) -> str:
@@ -159,22 +121,6 @@ def _failures(result: Mapping[str, Any]) -> str:
         f'<details open><summary class="failed">{errors} of {result["n"]} samples failed and count as misses'
         f"</summary><dl>{rows}</dl></details>"
     )
-
-
-def _breakdown(result: Mapping[str, Any]) -> str:
-    parts = []
-    for tag, groups in result["breakdown"].items():
-        rows = "".join(
-            f'<tr><th>{escape(group["value"])} <span class="soft small">{group["n"]}</span></th>'
-            + "".join(_td(group["values"][m["key"]], m["percent"]) for m in result["measures"])
-            + "</tr>"
-            for group in groups
-        )
-        parts.append(
-            f'<h3>By {escape(tag)}</h3><div class="scroll"><table>{_header(tag, result["measures"])}'
-            f"<tbody>{rows}</tbody></table></div>"
-        )
-    return "".join(parts)
 
 
 def _examples(result: Mapping[str, Any], scores: UnitScores) -> str:

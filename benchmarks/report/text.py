@@ -56,6 +56,8 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         console.print(Text(f"{result['title']} · {result['dataset']}:{result['split']}", style="bold"))
         console.print(Text(_subtitle(result), style="dim"))
         console.print(table)
+        if published := _published(result):
+            console.print(Text(published, style="dim"))
         errors = result["predictors"][MODEL]["errors"]
         if errors:
             first = result["failures"][0]["error"]
@@ -69,7 +71,15 @@ def _subtitle(result: Mapping[str, Any]) -> str:
     head = next(m for m in result["measures"] if m["key"] == result["headline"])
     bounds = interval(result["predictors"][MODEL]["values"][head["key"]], head["percent"])
     spread = f"; {head['label']} 95 % interval {bounds}" if bounds else ""
-    return f"{scope(result)}{spread}"
+    errors = result["predictors"][MODEL]["errors"]
+    return f"{scope(result)}, {errors} error{'' if errors == 1 else 's'}{spread}"
+
+
+def _published(result: Mapping[str, Any]) -> str:
+    """Numbers of papers on the headline measure, on one line."""
+    rows = [row for row in result["references"] if row["measure"] == result["headline"]]
+    found = ", ".join(f"{row['system']} {row['value']:.1f}" for row in rows)
+    return f"published on {result['dataset']}:{result['split']}: {found}" if rows else ""
 
 
 def markdown(report: Mapping[str, Any]) -> str:
@@ -87,14 +97,15 @@ def markdown(report: Mapping[str, Any]) -> str:
 def _section(report: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
     measures = result["measures"]
     lines = [f"## {result['title']} · {result['dataset']}:{result['split']}", "", f"{scope(result)}.", ""]
-    lines += ["| | " + " | ".join(_cell(m["label"]) for m in measures) + " | errors |"]
-    lines += ["| --- |" + " ---: |" * (len(measures) + 1)]
+    lines += ["| | " + " | ".join(_cell(m["label"]) for m in measures) + " | n | errors |"]
+    lines += ["| --- |" + " ---: |" * (len(measures) + 2)]
     for name, found in result["predictors"].items():
         cells = [_measured(found["values"].get(m["key"]), m["percent"]) for m in measures]
         shown = display_name(report, name)
         title = f"**{_cell(shown)}**" if name == MODEL else _cell(shown)
-        lines.append(f"| {title} | " + " | ".join(cells) + f" | {found['errors']} |")
+        lines.append(f"| {title} | " + " | ".join(cells) + f" | {result['n']} | {found['errors']} |")
     lines.append("")
+    lines += _references(result)
     for tag, groups in result["breakdown"].items():
         lines += [f"| {_cell(tag)} | n | " + " | ".join(_cell(m["label"]) for m in measures) + " |"]
         lines += ["| --- |" + " ---: |" * (len(measures) + 1)]
@@ -107,6 +118,19 @@ def _section(report: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
     lines += [f"- {_cell(note)}" for note in result["notes"]]
     lines += [f"- failed: `{failure['id']}`: {_cell(failure['error'])}" for failure in result["failures"]]
     return [*lines, f"- data: {_cell(result['licence'])}", ""]
+
+
+def _references(result: Mapping[str, Any]) -> list[str]:
+    if not result["references"]:
+        return []
+    labels = {measure["key"]: measure["label"] for measure in result["measures"]}
+    lines = [f"Published on {result['dataset']}:{result['split']}:", ""]
+    lines += ["| system | measure | value | source |", "| --- | --- | ---: | --- |"]
+    for row in result["references"]:
+        source = f"{row['source']}; {row['note']}" if row["note"] else row["source"]
+        cells = (row["system"], labels[row["measure"]], f"{row['value']:.1f}", source)
+        lines.append("| " + " | ".join(map(_cell, cells)) + " |")
+    return [*lines, ""]
 
 
 def _measured(found: Mapping[str, float | None] | None, percent: bool) -> str:

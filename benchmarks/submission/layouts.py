@@ -76,8 +76,9 @@ class RefYouTubeVOSLayout(Layout):
 class DAVISLayout(Layout):
     """``[anno_<k>/]<video>/<frame name>.png``, a palette picture with all objects of a video.
 
-    Objects are numbered in the order of their expressions. Where samples have the tag ``annotator``, as those
-    of Ref-DAVIS17, each annotator has a tree of its own. Where masks overlap, the earlier object wins.
+    A sample's colour is its tag ``object``, else its place among the video's expressions. Where samples have
+    the tag ``annotator``, as those of Ref-DAVIS17, each annotator has a tree, ``anno_0`` and so on in the
+    order of their names. Where masks overlap, the smaller colour wins.
     Source: the DAVIS 2017 result format, and ReferFormer's trees of Ref-DAVIS17.
     """
 
@@ -87,14 +88,17 @@ class DAVISLayout(Layout):
     def __init__(self, samples: Sequence[Sample]) -> None:
         super().__init__(samples)
         self._values = _numbered(samples)
+        self._annotators = sorted({s.tags["annotator"] for s in samples if "annotator" in s.tags})
 
     def folder(self, sample: Sample) -> str:
         """Annotator, if there are several, and video."""
         annotator = sample.tags.get("annotator")
-        return sample.video_id if annotator is None else f"anno_{annotator}/{sample.video_id}"
+        if annotator is None:
+            return sample.video_id
+        return f"anno_{self._annotators.index(annotator)}/{sample.video_id}"
 
     def value(self, sample: Sample) -> int:
-        """Place among the annotator's expressions of the video."""
+        """The object's number, else the expression's place."""
         return self._values[sample.id]
 
 
@@ -115,8 +119,9 @@ def _numbered(samples: Sequence[Sample]) -> dict[str, int]:
     taken: dict[tuple[str, str], int] = {}
     for sample in sorted(samples, key=lambda sample: _natural(sample.id)):
         group = sample.tags.get("annotator", ""), sample.video_id
-        taken[group] = values[sample.id] = taken.get(group, 0) + 1
-        if taken[group] > MAX_OBJECTS:
+        taken[group] = taken.get(group, 0) + 1
+        values[sample.id] = int(sample.tags.get("object", taken[group]))
+        if values[sample.id] > MAX_OBJECTS:
             raise DataError(
                 f"Video {sample.video_id} has more than {MAX_OBJECTS} expressions, a palette's colours.",
                 "Use another format.",
