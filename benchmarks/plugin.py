@@ -54,6 +54,36 @@ def grounding_entries() -> list[Entry]:
         ),
         Entry(
             "dataset",
+            "refcoco",
+            "benchmarks.datasets.refcoco:RefCOCO",
+            summary="refseg; objects in images",
+        ),
+        Entry(
+            "dataset",
+            "refcoco+",
+            "benchmarks.datasets.refcoco:RefCOCOPlus",
+            summary="refseg; objects in images, no words of place",
+        ),
+        Entry(
+            "dataset",
+            "refcocog",
+            "benchmarks.datasets.refcoco:RefCOCOg",
+            summary="refseg; objects in images, longer expressions",
+        ),
+        Entry(
+            "dataset",
+            "reason-seg",
+            "benchmarks.datasets.reason_seg:ReasonSeg",
+            summary="refseg; objects in images, questions that need reasoning",
+        ),
+        Entry(
+            "dataset",
+            "grandf",
+            "benchmarks.datasets.grandf:GranDf",
+            summary="gcg; captions of images",
+        ),
+        Entry(
+            "dataset",
             "vidstg",
             "benchmarks.datasets.vidstg:VidSTG",
             summary="grounding; statements and questions",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from grounding_core.errors import DataError
+from grounding_core.errors import DataError, GroundingError
 from grounding_core.masks import BoolMask, MaskTrack, counts_of
 from grounding_core.video import Video
 
@@ -47,7 +47,9 @@ def reading(path: Path, entry: str) -> Iterator[None]:
     """Turn a missing or odd field of an entry into a DataError that names file and entry."""
     try:
         yield
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except DataError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, GroundingError) as error:
         fault = f"lacks {error}" if isinstance(error, KeyError) else f"is malformed: {error}"
         raise DataError(f"{path}: {entry} {fault}.", "Compare it with the data set's own format.") from error
 

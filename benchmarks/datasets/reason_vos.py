@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from benchmarks.datasets.files import open_frames, read_json, reading
 from benchmarks.datasets.mask_files import read_labels
 from benchmarks.datasets.published import published
+from grounding_core.datasets import known_split
 from grounding_core.errors import DataError
 from grounding_core.interfaces.dataset import Dataset, Part, Published, Sample, Truth
 from grounding_core.masks import MaskTrack, encode
@@ -33,6 +34,7 @@ class ReasonVOS(Dataset):
 
     def samples(self, task: str, split: str) -> Sequence[Sample]:
         """One sample an expression, ``<source>_<video>_<object>/<expression>`` as in its result folders."""
+        known_split("reason-vos", ReasonVOS, split)
         path = self.root / "ReasonVOS" / "meta_expressions.json"
         content = read_json(path, SOURCE)
         found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,9 +28,10 @@ ANNOTATORS = ("annot1", "annot1_full_video", "annot2", "annot2_full_video")
 class RefDAVIS17(Dataset):
     """``refer_davis/2017/<split>/{JPEGImages,Annotations}``, expressions below ``meta_expressions/``.
 
-    The n-th expression of a video is about object n // 4 + 1, by annotator n % 4; masks are palette images
-    in which the index is the object. Tags ``sequence``, ``object`` and ``annotator`` let a whole sequence be
-    scored at once, as DAVIS's own evaluation does; pixels of index 255 (void) are ignored.
+    Expressions come in the order object x annotator: the n-th is about object n // 4 + 1, unless it has an
+    ``obj_id``, and by annotator n % 4. Masks are palette images in which the index is the object; pixels of
+    index 255 (void) are ignored. Tags ``sequence``, ``object`` and ``annotator`` let a whole sequence be
+    scored at once, as DAVIS's own evaluation does.
     """
 
     tasks: ClassVar[tuple[str, ...]] = ("refseg",)
@@ -64,16 +66,12 @@ class RefDAVIS17(Dataset):
 
 def _of_video(folder: Path, video: str, entry: Mapping[str, Any]) -> list[Sample]:
     frames = [str(name) for name in entry["frames"]]
-    expressions = entry["expressions"]
-    if len(expressions) % len(ANNOTATORS):
-        raise ValueError(f"{len(expressions)} expressions are not four an object")
+    asked: Counter[int] = Counter()
     samples = []
-    for place, (key, expression) in enumerate(expressions.items()):
-        label = place // len(ANNOTATORS) + 1
-        if int(expression.get("obj_id", label)) != label:
-            raise ValueError(
-                f"expression {key} is about object {expression['obj_id']}, its place says {label}"
-            )
+    for place, (key, expression) in enumerate(entry["expressions"].items()):
+        label = int(expression.get("obj_id", place // len(ANNOTATORS) + 1))
+        annotator = ANNOTATORS[asked[label] % len(ANNOTATORS)]
+        asked[label] += 1
         samples.append(
             Sample(
                 id=f"{video}/{key}",
@@ -81,13 +79,12 @@ def _of_video(folder: Path, video: str, entry: Mapping[str, Any]) -> list[Sample
                 query=Query(str(expression["exp"])),
                 open_video=partial(_open, folder / "JPEGImages", video, frames),
                 load_truth=partial(_truth, folder / "Annotations" / video, frames, label),
-                tags={
-                    "sequence": video,
-                    "object": str(label),
-                    "annotator": ANNOTATORS[place % len(ANNOTATORS)],
-                },
+                tags={"sequence": video, "object": str(label), "annotator": annotator},
             )
         )
+    wrong = [label for label, count in asked.items() if count != len(ANNOTATORS)]
+    if wrong:
+        raise ValueError(f"object {wrong[0]} has {asked[wrong[0]]} expressions, not {len(ANNOTATORS)}")
     return samples
 
 
