@@ -27,6 +27,7 @@ Kind = Literal[
     "dataset",
     "task",
     "metric",
+    "text_similarity",
 ]
 
 
