@@ -116,7 +116,7 @@ def vidstg(root: Path, split: str, target: Path, progress: Progress | None) -> N
         if not part.is_file():
             if video not in files:
                 raise DataError(f"{vidor} lacks the video {video} of {raw}.", f"Get it from {VIDOR_SOURCE}.")
-            replace_text(part, json.dumps(_vidor(root, files[video], named)))
+            replace_text(part, json.dumps(_with_faults(root, vidor_tubes(files[video], named))))
         if progress is not None:
             progress(done, len(targets))
     faults = _join(raw, content, parts, target)
@@ -130,10 +130,17 @@ def _sentences(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any
     yield from (("declarative", sentence) for sentence in entry["captions"])
 
 
-def _vidor(root: Path, path: Path, named: set[str]) -> dict[str, Any]:
-    """Of a VidOR file: where its video is, and the named objects' categories and boxes."""
+def vidor_tubes(path: Path, named: set[str]) -> dict[str, Any]:
+    """Of a VidOR file: the facts of its video, and the named objects' categories and boxes.
+
+    Raises:
+        DataError: it is missing, malformed or lacks an object.
+    """
     entry = read_json(path, VIDOR_SOURCE)
     with reading(path, "the file"):
+        categories = {str(thing["tid"]): thing["category"] for thing in entry["subject/objects"]}
+        if named - set(categories):
+            raise ValueError(f"it has no object {', '.join(sorted(named - set(categories)))}")
         tubes: dict[str, dict[str, Any]] = {id: {} for id in sorted(named)}
         for frame, objects in enumerate(entry["trajectories"]):
             for found in objects:
@@ -145,15 +152,20 @@ def _vidor(root: Path, path: Path, named: set[str]) -> dict[str, Any]:
                         "generated": found["generated"],
                         "tracker": found["tracker"],
                     }
-        categories = {str(thing["tid"]): thing["category"] for thing in entry["subject/objects"]}
-        video = root / "vidstg/video" / entry["video_path"]
-        size = int(entry["height"]), int(entry["width"])
         return {
-            "video_path": entry["video_path"],
+            "video_path": str(entry["video_path"]),
+            "frame_count": int(entry["frame_count"]),
+            "size": [int(entry["height"]), int(entry["width"])],
             "categories": {id: categories[id] for id in tubes},
             "trajectories": tubes,
-            "faults": _faults(video, int(entry["frame_count"]), size) if video.is_file() else [],
         }
+
+
+def _with_faults(root: Path, found: Mapping[str, Any]) -> dict[str, Any]:
+    video = root / "vidstg/video" / found["video_path"]
+    height, width = found["size"]
+    there = video.is_file()
+    return {**found, "faults": _faults(video, found["frame_count"], (height, width)) if there else []}
 
 
 def _join(raw: Path, content: Sequence[Mapping[str, Any]], parts: Path, target: Path) -> list[str]:

@@ -6,7 +6,7 @@ memory (prompted on frame 0, then tracked forward; all objects in one batch).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,6 +18,7 @@ from transformers import Sam2VideoConfig, Sam2VideoModel
 
 from grounding_core.hub import from_pretrained
 from grounding_core.interfaces.component import ComponentConfig
+from grounding_core.interfaces.dataset import Box
 from grounding_core.interfaces.mask_decoder import MaskDecoder
 from grounding_core.interfaces.specs import DecoderSpec
 from grounding_core.video import Video
@@ -299,6 +300,28 @@ class Sam2Decoder(MaskDecoder):
         )
         for logits in steps:
             yield self.at_frame_size(scene, logits)
+
+    def track_boxes(self, scene: Scene, boxes: Sequence[Mapping[int, Box]]) -> Iterator[Tensor]:
+        """See :class:`~grounding_core.interfaces.box_prompts.BoxPrompts`.
+
+        Each frame with a box is decoded by itself, as SAM 2's video predictor does where every frame is
+        prompted; the object counts as there, whatever the object score says.
+        """
+        height, width = scene.video.size
+        frame = 0
+        for features in self._stream(scene):
+            scale = features.coarse.new_tensor([self.size / width, self.size / height] * 2)
+            for place in range(len(features)):
+                logits = features.coarse.new_full((len(boxes), height, width), Memory.ABSENT)
+                rows = [row for row, track in enumerate(boxes) if frame in track]
+                if rows:
+                    corners = features.coarse.new_tensor([boxes[row][frame] for row in rows]) * scale
+                    sparse, _ = self.network.prompt_encoder(None, None, corners[None], None)
+                    own = features.pick(slice(place, place + 1))
+                    masks, *_ = self.masks(own, self.without_memory(own), sparse, multimask=False)
+                    logits[rows] = self.at_frame_size(scene, masks[0, :, 0]).to(logits.dtype)
+                yield logits
+                frame += 1
 
     def at_frame_size(self, scene: Scene, logits: Tensor) -> Tensor:
         """Low-resolution logits (k, h, w) at the size of the video's frames."""
