@@ -1,0 +1,123 @@
+"""Weights in half precision and in 8 and 4 bits: the shipped model answers much the same."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import small_recipe
+from torch import nn
+
+import grounding_core as gc
+from grounding_core.checkpoint import load_weights, save_weights
+from grounding_core.compose import build_composed, plan
+from grounding_core.config import Recipe
+from grounding_core.errors import CheckpointError, RecipeError
+from grounding_core.masks import decode
+from grounding_core.model import GroundingModel
+from grounding_core.precision import empty_parameters
+from grounding_core.types import GroundedText
+from grounding_core.video import Video
+
+
+def answer(*overrides: str) -> tuple[GroundingModel, GroundedText]:
+    """What the shipped model says of a red square that moves over a dark ground."""
+    model: GroundingModel = gc.load("videoglamm-tiny", overrides=overrides)
+    frames = np.full((8, 96, 128, 3), 40, dtype=np.uint8)
+    for index, frame in enumerate(frames):
+        frame[30:70, 10 + 8 * index : 50 + 8 * index] = (220, 40, 40)
+    return model, model.ground(Video.open(frames), "the red square")
+
+
+def pixels(found: GroundedText) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    track = found.tracks[0]
+    masks = [
+        np.zeros(track.size, bool) if mask is None else decode(mask, track.size) for mask in track.frames
+    ]
+    return np.stack(masks).astype(bool)
+
+
+@pytest.fixture(scope="module")
+def full() -> GroundedText:
+    return answer()[1]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "types"),
+    [
+        (["precision=bf16"], {torch.bfloat16}),
+        (["precision=fp16"], {torch.float16}),
+        (["language_model.precision=bf16"], {torch.bfloat16, torch.float32}),
+        (["precision=bf16", "mask_decoder.precision=fp32"], {torch.bfloat16, torch.float32}),
+        (["language_model.precision=int8"], {torch.int8, torch.float32}),
+        (["precision=bf16", "language_model.precision=nf4"], {torch.uint8, torch.bfloat16}),
+    ],
+)
+def test_answers_are_near_those_of_full_precision(
+    full: GroundedText, overrides: list[str], types: set[torch.dtype]
+) -> None:
+    if not {torch.int8, torch.uint8}.isdisjoint(types):
+        pytest.importorskip("bitsandbytes", reason="8 and 4 bits need bitsandbytes")
+    model, found = answer(*overrides)
+    assert {parameter.dtype for parameter in model.parameters()} == types
+    assert model.language_model.network.model.rotary_emb.inv_freq.dtype == torch.float32
+    assert found.meta["markup"] == full.meta["markup"]
+    ours, theirs = pixels(found), pixels(full)
+    assert theirs.any()
+    assert (ours & theirs).sum() / (ours | theirs).sum() > 0.8
+
+
+@pytest.mark.parametrize("precision", ["int8", "nf4"])
+def test_quantised_when_filled_and_when_loaded_already(tmp_path: Path, precision: str) -> None:
+    """The same bits whether a checkpoint fills the model or its parts came with weights of their own."""
+    pytest.importorskip("bitsandbytes", reason="8 and 4 bits need bitsandbytes")
+    torch.manual_seed(0)
+    save_weights(build_composed(plan(small_recipe(tmp_path)), weights=False).state_dict(), tmp_path / "w")
+    option = f"language_model.precision={precision}"
+    filled = build_composed(plan(small_recipe(tmp_path, option, f"checkpoint={tmp_path / 'w'}")))
+    torch.manual_seed(0)
+    changed = build_composed(plan(small_recipe(tmp_path, option)), weights=False)
+    before = dict(changed.named_parameters())
+    assert len(before) > 100
+    for name, parameter in filled.named_parameters():
+        assert torch.equal(parameter, before[name]), name
+
+
+def test_quantising_is_for_language_models_and_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RecipeError, match=r"mask_decoder\.precision: nf4 is for the language model"):
+        plan(Recipe.load("videoglamm-tiny", ["mask_decoder.precision=nf4"]))
+    with pytest.raises(RecipeError, match=r"language_model\.precision"):
+        plan(Recipe.load("videoglamm-tiny", ["language_model.precision=int3"]))
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(RecipeError, match=r"needs bitsandbytes; pip install 'grounding-core\[quantised\]'"):
+        plan(Recipe.load("videoglamm-tiny", ["language_model.precision=nf4"]))
+
+
+class Tied(nn.Module):
+    """Two layers with one weight, and a buffer that is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)
+        self.second.weight = self.first.weight
+        self.register_buffer("table", torch.arange(3.0), persistent=False)
+
+
+def test_empty_modules_are_filled_and_stay_tied(tmp_path: Path) -> None:
+    full = Tied()
+    save_weights(full.state_dict(), tmp_path)
+    with empty_parameters():
+        empty = Tied()
+    assert empty.first.weight.is_meta
+    load_weights(empty, tmp_path)
+    assert empty.first.weight is empty.second.weight
+    assert torch.equal(empty.first.weight, full.first.weight)
+    assert torch.equal(empty.get_buffer("table"), torch.arange(3.0))
+    assert not nn.Linear(1, 1).weight.is_meta
+    with empty_parameters():
+        wider = nn.ModuleDict({"first": nn.Linear(2, 2), "second": nn.Linear(2, 2, bias=False)})
+    with pytest.raises(CheckpointError, match=r"lacks 1 keys, the first is first\.bias"):
+        load_weights(wider, tmp_path)
