@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from grounding_core.errors import CheckpointError
+from grounding_core.precision import materialise
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -45,14 +46,14 @@ def load_weights(module: nn.Module, folder: str | Path, *, absent: Collection[st
     """Fill a module from a checkpoint folder; every key must fit and none may be missing.
 
     Args:
-        module: what to fill.
+        module: what to fill, in its own number types; its parameters may be empty.
         folder: the checkpoint.
         absent: parts this module does without; their keys in the checkpoint are passed over.
 
     Raises:
         CheckpointError: a file is truncated, or keys or shapes differ; names the file and the key.
     """
-    own: dict[str, Tensor] = dict(module.state_dict())
+    own: dict[str, Tensor] = module.state_dict(keep_vars=True)
     seen: set[str] = set()
     for file in weight_files(folder):
         try:
@@ -60,7 +61,7 @@ def load_weights(module: nn.Module, folder: str | Path, *, absent: Collection[st
                 for key in handle.keys():  # noqa: SIM118 (not a mapping)
                     if key.partition(".")[0] in absent:
                         continue
-                    _fill(own, key, handle.get_tensor(key), file)
+                    _fill(module, own, key, handle.get_tensor(key), file)
                     seen.add(key)
         except SafetensorError as error:
             raise CheckpointError(f"{file} is damaged: {error}.", "Fetch or write it again.") from error
@@ -72,7 +73,7 @@ def load_weights(module: nn.Module, folder: str | Path, *, absent: Collection[st
         )
 
 
-def _fill(own: Mapping[str, Tensor], key: str, value: Tensor, file: Path) -> None:
+def _fill(module: nn.Module, own: Mapping[str, Tensor], key: str, value: Tensor, file: Path) -> None:
     if key not in own:
         raise CheckpointError(
             f"{file} holds {key}, which this model does not have.", "Use the recipe it was trained with."
@@ -82,8 +83,12 @@ def _fill(own: Mapping[str, Tensor], key: str, value: Tensor, file: Path) -> Non
             f"{file}: {key} has shape {tuple(value.shape)}, this model needs {tuple(own[key].shape)}.",
             "Use the recipe it was trained with.",
         )
+    target = own[key]
+    if isinstance(target, nn.Parameter) and target.is_meta:
+        materialise(module, target, value)
+        return
     with torch.no_grad():
-        own[key].copy_(value)
+        target.copy_(value)
 
 
 def save_weights(module: nn.Module, folder: str | Path, *, dtype: torch.dtype | None = None) -> Path:

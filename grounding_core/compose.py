@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from grounding_core.config import QUESTION, ROLES, TEXT, VISUAL, Recipe, validation_problems
+from grounding_core.config import QUANTISED, QUESTION, ROLES, TEXT, VISUAL, Recipe, validation_problems
 from grounding_core.errors import GroundingError, PluginError, RecipeError
 from grounding_core.hookspecs import Kind
 from grounding_core.interfaces.specs import DecoderSpec, EncoderSpec, LanguageSpec
@@ -70,6 +72,7 @@ def plan(recipe: Recipe) -> Plan:
     for role in recipe.parts():
         _resolve(recipe, role, parts, specs, problems)
     _check_branches(recipe, parts, problems)
+    _check_precision(recipe, problems)
     visual = _check_tokens(recipe, parts, specs, problems)
     _check_prompts(recipe, problems)
     if problems:
@@ -100,26 +103,32 @@ def build_composed(planned: Plan, *, weights: bool = True) -> GroundingModel:
     """The composed model of a plan; see :func:`build`."""
     from grounding_core.checkpoint import load_weights
     from grounding_core.model import GroundingModel
+    from grounding_core.precision import empty_parameters, set_precision
 
     recipe = planned.recipe
     assert recipe.seg is not None  # plan() has checked
     specs = planned.specs
     language: LanguageSpec = specs["language_model"]
     modules: dict[str, Any] = {}
+    filled = weights and recipe.checkpoint is not None
     for role, part in planned.parts.items():
-        if role.endswith("_encoder") or role == "mask_decoder":
-            modules[role] = part.component(part.config)
-        elif role == "language_model":
-            modules[role] = part.component(
-                part.config, special_tokens=(recipe.seg.token,), norm=recipe.seg.norm
-            )
-        elif role == "prompt_adapter":
-            modules[role] = part.component(part.config, width=language.width, target=specs["mask_decoder"])
-        else:
-            source = specs[role.replace("adapter", "encoder")]
-            modules[role] = part.component(part.config, source=source, width=language.width)
+        with empty_parameters() if filled else nullcontext():
+            if role.endswith("_encoder") or role == "mask_decoder":
+                modules[role] = part.component(part.config)
+            elif role == "language_model":
+                modules[role] = part.component(
+                    part.config, special_tokens=(recipe.seg.token,), norm=recipe.seg.norm
+                )
+            elif role == "prompt_adapter":
+                target = specs["mask_decoder"]
+                modules[role] = part.component(part.config, width=language.width, target=target)
+            else:
+                source = specs[role.replace("adapter", "encoder")]
+                modules[role] = part.component(part.config, source=source, width=language.width)
+        precision = recipe.parts()[role].precision or recipe.precision
+        set_precision(modules[role], precision, recipe.precision)
     model = GroundingModel(planned, modules)
-    if weights and recipe.checkpoint is not None:
+    if filled and recipe.checkpoint is not None:
         load_weights(model, recipe.checkpoint, absent=set(ROLES) - set(planned.parts))
     return model.eval()
 
@@ -127,6 +136,8 @@ def build_composed(planned: Plan, *, weights: bool = True) -> GroundingModel:
 def _plan_whole(recipe: Recipe, problems: list[tuple[str, str]]) -> Plan:
     problems += [(role, "stands beside `model`; a whole model has no parts") for role in recipe.parts()]
     assert recipe.model is not None
+    if recipe.model.precision is not None or recipe.precision != "fp32":
+        problems.append(("precision", "is for models in parts; a whole model has options of its own"))
     parts: dict[str, PlannedPart] = {}
     _load(recipe, "model", "model", parts, problems)
     if problems:
@@ -186,6 +197,21 @@ def _check_branches(
         and recipe.image_encoder is None
     ):
         problems.append(("sampling.single_image", "image_branch needs an image_encoder; use as_video"))
+
+
+def _check_precision(recipe: Recipe, problems: list[tuple[str, str]]) -> None:
+    for role, part in recipe.parts().items():
+        if part.precision not in QUANTISED:
+            continue
+        if role != "language_model":
+            problems.append((f"{role}.precision", f"{part.precision} is for the language model; use bf16"))
+        elif find_spec("bitsandbytes") is None:
+            problems.append(
+                (
+                    f"{role}.precision",
+                    f"{part.precision} needs bitsandbytes; pip install 'grounding-core[quantised]'",
+                )
+            )
 
 
 def _check_tokens(

@@ -31,6 +31,11 @@ VISUAL = "{visual}"
 TEXT = "{text}"
 
 
+Floats = Literal["fp32", "bf16", "fp16"]
+QUANTISED = ("int8", "nf4")
+"""Precisions that only a language model can have."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,6 +45,11 @@ class Part(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     type: str = Field(description="Name of an installed component; `grounding plugins` lists them.")
+    precision: Floats | Literal["int8", "nf4"] | None = Field(
+        default=None,
+        description="Number type of this part's weights; null: the recipe's. int8 and nf4 (8 and 4 bits, by "
+        "bitsandbytes) are for the language model.",
+    )
 
     @property
     def options(self) -> dict[str, Any]:
@@ -127,6 +137,9 @@ class Recipe(_Strict):
     prompts: Prompts | None = Field(default=None, description="Templates.")
     generation: GenerationOptions = Field(default=GenerationOptions(), description="Decoding of answers.")
     training: TrainConfig | None = Field(default=None, description="How `grounding train` trains it.")
+    precision: Floats = Field(
+        default="fp32", description="Number type of the weights of all parts that do not name their own."
+    )
     checkpoint: str | None = Field(
         default=None,
         description="Folder with model.safetensors (./ is the recipe's own folder); none: each part its own.",

@@ -141,9 +141,9 @@ class GroundingModel(nn.Module):
             clips = [clip[:1] for clip in clips]
         tokens = []
         if self.image_encoder is not None and self.image_adapter is not None:
-            tokens.append(self.image_adapter(self.image_encoder(clips)))
+            tokens.append(self.image_adapter(_like(self.image_encoder(clips), self.image_adapter)))
         if self.video_encoder is not None and self.video_adapter is not None and not image_only:
-            tokens.append(self.video_adapter(self.video_encoder(clips)))
+            tokens.append(self.video_adapter(_like(self.video_encoder(clips), self.video_adapter)))
         return torch.cat(tokens, dim=1)
 
     # ---- ask many --------------------------------------------------------------------------------
@@ -241,10 +241,14 @@ class GroundingModel(nn.Module):
             self.language_model.detokenize(piece).replace(token, "") for piece in pieces
         ).strip()
 
+    def mask_prompts(self, states: Tensor) -> Tensor:
+        """Prompts (k, n, dp) for the mask decoder, made of the states (k, dl) behind k objects."""
+        return _like(self.prompt_adapter(_like(states, self.prompt_adapter)), self.mask_decoder)
+
     def _tracks(self, context: Context, states: Tensor) -> list[MaskTrack]:
         if not len(states):
             return []
-        prompts = self.prompt_adapter(states)
+        prompts = self.mask_prompts(states)
         frames: list[list[bytes | None]] = [[] for _ in range(len(states))]
         for logits in self.mask_decoder.track(context.scene, prompts):
             for row, mask in zip(frames, (logits > 0).cpu().numpy(), strict=True):
@@ -268,7 +272,7 @@ class GroundingModel(nn.Module):
             place = (batch.seg[own, 0][:, None] == group).int().argmax(1)
             states.append((own.nonzero()[:, 0], state[place, batch.seg[own, 1]]))
         order = torch.cat([index for index, _ in states]).argsort()
-        prompts = self.prompt_adapter(torch.cat([state for _, state in states])[order])
+        prompts = self.mask_prompts(torch.cat([state for _, state in states])[order])
         masks, visible = self.mask_decoder(batch.mask_frames, prompts, batch.rows[batch.seg[:, 0]])
         return Outputs(torch.cat(tokens), torch.cat(targets), masks, visible)
 
@@ -281,6 +285,12 @@ class GroundingModel(nn.Module):
         for package in ("grounding-core", "torch", "transformers"):
             facts[package] = version(package)
         return facts
+
+
+def _like(values: Tensor, part: nn.Module) -> Tensor:
+    """Values in the number type of a part's weights; parts may differ in it."""
+    weight = next(part.parameters(), None)
+    return values if weight is None else values.to(weight.dtype)
 
 
 def _buckets(lengths: Tensor) -> list[Tensor]:
