@@ -71,7 +71,7 @@ def finish(
     for hidden in (unit for unit in units if not unit.truth):
         console.print(
             f"{hidden.dataset}:{hidden.split} has no public truth and is not scored. Hand it in: python -m "
-            f"benchmarks.submission export {folder} --dataset {hidden.dataset}:{hidden.split} --help",
+            f"benchmarks.submission export {folder} --dataset {hidden.dataset}:{hidden.split} --format ... --out ...",
             soft_wrap=True,
             highlight=False,
         )
@@ -80,7 +80,7 @@ def finish(
 
 def _score(folder: Path, plan: Plan, unit: Unit, bars: Progress) -> UnitScores:
     bar = bars.add_task(f"Scoring {unit.task} {unit.dataset}:{unit.split}", total=len(unit.samples))
-    task = load_task(unit.task, folder / "memory")
+    task = load_task(unit.task, folder / "memory", plan.text_similarity)
     # Baselines that were never run, as beside imported predictions, are left out.
     found = stores(folder, unit, plan.fingerprint).items()
     there = {name: store for name, store in found if name == MODEL or store.path.is_file()}

@@ -118,7 +118,7 @@ def _breakdown(
     for tag in tags:
         groups: dict[str, list[int]] = {}
         for index, sample in enumerate(scores.unit.samples):
-            groups.setdefault(scores.facts[sample.id].get(tag, "none"), []).append(index)
+            groups.setdefault(scores.facts[sample.id].get(tag, "not told"), []).append(index)
         if not 2 <= len(groups) <= MAX_GROUPS:
             continue
         found[tag] = [

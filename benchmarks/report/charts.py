@@ -72,7 +72,7 @@ def predictor_table(report: Mapping[str, Any], result: Mapping[str, Any]) -> str
         cells = "".join(_td(found["values"].get(m["key"]), m["percent"]) for m in result["measures"])
         css = ' class="model"' if name == MODEL else ""
         counts = f"<td>{result['n']}</td><td>{found['errors']}</td>"
-        rows.append(f"<tr{css}><th>{escape(display_name(report, name))}</th>{cells}{counts}</tr>")
+        rows.append(f"<tr{css}><th>{escape(display_name(report, name))}</th>{counts}{cells}</tr>")
     return _table(_header("", result["measures"], ("n", "errors")), rows)
 
 
@@ -123,8 +123,8 @@ def _percent(value: float) -> float:
 
 
 def _header(first: str, measures: Sequence[Mapping[str, Any]], more: Sequence[str] = ()) -> str:
-    cells = "".join(f'<th title="{escape(m["help"])}">{escape(m["label"])}</th>' for m in measures)
-    cells += "".join(f"<th>{name}</th>" for name in more)
+    cells = "".join(f"<th>{name}</th>" for name in more)
+    cells += "".join(f'<th title="{escape(m["help"])}">{escape(m["label"])}</th>' for m in measures)
     return f"<thead><tr><th>{escape(first)}</th>{cells}</tr></thead>"
 
 

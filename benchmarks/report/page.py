@@ -141,7 +141,8 @@ def _examples(result: Mapping[str, Any], scores: UnitScores) -> str:
 
 def _example(sample: Sample, scores: UnitScores, badge: str) -> str:
     truth = sample.load_truth()
-    answer = scores.answers.get(sample.id)
+    prediction = scores.predictions.get(sample.id)
+    answer = None if prediction is None else prediction.answer
     error = scores.predictors[MODEL].errors.get(sample.id)
     question = sample.query.text or "Describe the video."
     said = f'<p class="answer failed">{escape(error)}</p>' if error else ""

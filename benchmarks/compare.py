@@ -1,0 +1,162 @@
+"""``python -m benchmarks.compare RUN_A RUN_B``: what changed between two runs, sample by sample. No torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+import typer
+from rich.console import Console
+
+from benchmarks.disk import replace_text
+from benchmarks.plan import Plan
+from benchmarks.report.comparison import markdown, page, show
+from benchmarks.scores import MODEL
+from benchmarks.stats import Measure, difference
+from benchmarks.tasks.base import load_task
+from grounding_core.errors import GroundingError
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One task and data set of a run, as ``scores/*.json`` has it."""
+
+    name: str
+    content: Mapping[str, Any]
+
+    def counts(self, key: str) -> npt.NDArray[np.float64]:
+        """(n, d) of a measure of the model."""
+        return np.array(self.content["predictors"][MODEL][key], dtype=np.float64)
+
+
+@app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="A scored run folder.")],
+    run_b: Annotated[Path, typer.Argument(help="Another, on the same samples.")],
+    threshold: Annotated[
+        float, typer.Option(help="A sample flips where its headline value crosses this.")
+    ] = 0.5,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for comparison.json, .md and .html; default: none is written.")
+    ] = None,
+) -> None:
+    """Paired differences of every measure, B minus A, with 95 % intervals over videos; flipped samples."""
+    try:
+        found = comparison(run_a, run_b, threshold)
+        show(found, Console())
+        if out is not None:
+            replace_text(out / "comparison.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+            replace_text(out / "comparison.md", markdown(found))
+            replace_text(out / "comparison.html", page(found))
+    except GroundingError as error:
+        Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
+        raise typer.Exit(2) from None
+
+
+def comparison(run_a: Path, run_b: Path, threshold: float) -> dict[str, Any]:
+    """Everything the command shows.
+
+    Args:
+        run_a: a scored run folder.
+        run_b: another on the same samples.
+        threshold: between failure and success of a sample, on the scale of the headline measure.
+
+    Raises:
+        GroundingError: a folder holds no scores, or the runs differ in samples, truth or tasks.
+    """
+    first, second = Plan.read(run_a), Plan.read(run_b)
+    scores = [_scores(run_a, first), _scores(run_b, second)]
+    if scores[0].keys() != scores[1].keys():
+        raise GroundingError(
+            f"The runs scored different things: {', '.join(scores[0])} against {', '.join(scores[1])}.",
+            "Run both with the same --tasks and --datasets.",
+        )
+    return {
+        "a": {"model": first.model, "run": str(run_a)},
+        "b": {"model": second.model, "run": str(run_b)},
+        "threshold": threshold,
+        "results": [_compared(a, scores[1][name], run_a, threshold) for name, a in scores[0].items()],
+    }
+
+
+def _scores(run: Path, plan: Plan) -> dict[str, Scored]:
+    paths = {name: run / "scores" / f"{name}.json" for name in plan.data}
+    found = {name: path for name, path in paths.items() if path.is_file()}
+    if not found:
+        raise GroundingError(f"{run} is not scored.", f"Run: python -m benchmarks.score {run}")
+    return {name: Scored(name, json.loads(path.read_text("utf-8"))) for name, path in found.items()}
+
+
+def _compared(a: Scored, b: Scored, run: Path, threshold: float) -> dict[str, Any]:
+    ids: list[str] = a.content["ids"]
+    others = set(b.content["ids"])
+    if ids != b.content["ids"]:
+        alone = [id for id in ids if id not in others] or sorted(others - set(ids))
+        raise GroundingError(
+            f"The runs have other samples of {a.name}: {len(ids)} against {len(others)}, e.g. {alone[0]} "
+            "is in one only.",
+            "Run both with the same --limit, --ids and --shuffle-seed.",
+        )
+    changed = [id for id in ids if a.content["truths"][id] != b.content["truths"][id]]
+    if changed:
+        raise GroundingError(
+            f"The runs were scored against another truth of {a.name}, e.g. of {changed[0]}.",
+            "Score both again on the same data: python -m benchmarks.score.",
+        )
+    task = load_task(a.content["task"], run / "memory")
+    both = a.content["predictors"][MODEL].keys() & b.content["predictors"][MODEL].keys()
+    measures = [measure for measure in task.all_measures if measure.key in both]
+    head = next(measure for measure in measures if measure.key == task.headline)
+    return {
+        "task": a.content["task"],
+        "title": task.title,
+        "data": f"{a.content['dataset']}:{a.content['split']}",
+        "n": len(ids),
+        "videos": len(set(a.content["videos"])),
+        "headline": head.label,
+        "percent": head.percent,
+        "measures": [_difference(measure, a, b) for measure in measures],
+        **_flips(head, a, b, threshold),
+    }
+
+
+def _difference(measure: Measure, a: Scored, b: Scored) -> dict[str, Any]:
+    first, second = a.counts(measure.key), b.counts(measure.key)
+    found = difference(first, second, a.content["videos"], measure.finish)
+    values = {
+        "a": float(measure.finish(first.sum(axis=0))),
+        "b": float(measure.finish(second.sum(axis=0))),
+        "difference": found.value,
+        "low": found.low,
+        "high": found.high,
+    }
+    # JSON has no NaN.
+    finite = {key: value if math.isfinite(value) else None for key, value in values.items()}
+    return {"key": measure.key, "label": measure.label, "percent": measure.percent, **finite}
+
+
+def _flips(head: Measure, a: Scored, b: Scored, threshold: float) -> dict[str, list[dict[str, Any]]]:
+    """Samples that fail in one run and succeed in the other, the largest change first."""
+    first, second = (np.nan_to_num(head.finish(run.counts(head.key))) for run in (a, b))
+    rows = [
+        {"id": id, "a": float(before), "b": float(after)}
+        for id, before, after in zip(a.content["ids"], first, second, strict=True)
+    ]
+    gained = [row for row in rows if row["a"] < threshold <= row["b"]]
+    lost = [row for row in rows if row["b"] < threshold <= row["a"]]
+    return {
+        "gained": sorted(gained, key=lambda row: (row["a"] - row["b"], row["id"])),
+        "lost": sorted(lost, key=lambda row: (row["b"] - row["a"], row["id"])),
+    }
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m benchmarks.compare")

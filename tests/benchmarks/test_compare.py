@@ -1,0 +1,88 @@
+"""`python -m benchmarks.compare`: paired differences, flips, refusals."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import Harness
+from typer.testing import CliRunner
+
+from benchmarks.compare import app
+from benchmarks.stats import difference, estimate
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, official: Path) -> tuple[Path, Path]:
+    """The same samples twice; B fails where the first thing is asked for."""
+    harness = Harness(tmp_path_factory.mktemp("runs"))
+    given = ("--recipe", harness.recipe, "--data-root", official, "--tasks", "refseg")
+    folders = harness.folder / "a", harness.folder / "b"
+    for folder, fails in zip(folders, ("never", "right"), strict=True):
+        ran = harness.run(*given, "--datasets", "mevis:valid_u", "--out", folder, TOY_FAILS_ON=fails)
+        assert ran.returncode == 0, ran.stderr
+    return folders
+
+
+def compare(*arguments: object, code: int = 0) -> str:
+    done = CliRunner().invoke(app, [str(part) for part in arguments], env={"COLUMNS": "80"})
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+def test_what_got_worse_is_named(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    shown = compare(*runs, "--out", tmp_path)
+    assert all(len(line) <= 80 for line in shown.splitlines() if not line.startswith(("A:", "B:")))
+    (result,) = json.loads((tmp_path / "comparison.json").read_text())["results"]
+    jf = next(measure for measure in result["measures"] if measure["key"] == "jf")
+    assert jf["difference"] == pytest.approx(jf["b"] - jf["a"]) and jf["difference"] < -0.3
+    assert jf["low"] <= jf["difference"] <= jf["high"] < 0
+    assert [row["id"] for row in result["lost"]] == ["clip0/0", "clip1/0", "clip2/0"]
+    assert result["gained"] == []
+    page, text = ((tmp_path / f"comparison.{kind}").read_text() for kind in ("html", "md"))
+    assert "clip2/0" in page and "clip2/0" in text and "<script" not in page
+    back = compare(*reversed(runs))
+    assert "3 gained by B" in back and "clip1/0" in back
+
+
+def test_a_run_does_not_differ_from_itself(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    compare(runs[0], runs[0], "--out", tmp_path)
+    (result,) = json.loads((tmp_path / "comparison.json").read_text())["results"]
+    assert {m["difference"] for m in result["measures"]} == {0.0}
+    assert result["gained"] == result["lost"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda scores: scores["ids"].pop(), "have other samples of refseg.mevis.valid_u: 9 against 8"),
+        (lambda scores: scores["truths"].update({"clip1/0": "x"}), "another truth"),
+    ],
+)
+def test_runs_that_cannot_be_compared(
+    runs: tuple[Path, Path], tmp_path: Path, change: object, problem: str
+) -> None:
+    other = shutil.copytree(runs[1], tmp_path / "other")
+    path = other / "scores" / "refseg.mevis.valid_u.json"
+    scores = json.loads(path.read_text())
+    change(scores)  # type: ignore[operator]
+    path.write_text(json.dumps(scores))
+    assert problem in " ".join(compare(runs[0], other, code=2).split())
+
+
+def test_unscored_runs_and_other_folders(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    assert "holds no run" in compare(runs[0], tmp_path, code=2)
+    shutil.copy(runs[0] / "run.json", tmp_path)
+    assert "is not scored" in " ".join(compare(runs[0], tmp_path, code=2).split())
+
+
+def test_pairing_takes_out_what_both_share() -> None:
+    """Hard and easy videos spread the values; a constant gain is certain all the same."""
+    rng = np.random.default_rng(1)
+    base = rng.random(200)
+    videos = [f"v{place // 4}" for place in range(200)]
+    first, second = (np.stack([values, np.ones(200)], axis=1) for values in (base, base + 0.01))
+    found, alone = difference(first, second, videos), estimate(first, videos)
+    assert found.value == pytest.approx(0.01)
+    assert found.high - found.low < 1e-9 < alone.high - alone.low
