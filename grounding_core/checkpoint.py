@@ -91,11 +91,13 @@ def _fill(module: nn.Module, own: Mapping[str, Tensor], key: str, value: Tensor,
         target.copy_(value)
 
 
-def save_weights(module: nn.Module, folder: str | Path, *, dtype: torch.dtype | None = None) -> Path:
+def save_weights(
+    state: Mapping[str, Tensor], folder: str | Path, *, dtype: torch.dtype | None = None
+) -> Path:
     """Write ``model.safetensors`` below a folder, atomically.
 
     Args:
-        module: whose state to write.
+        state: weights by name, such as a module's ``state_dict()``.
         folder: made if it is missing.
         dtype: floating-point tensors are stored as this; None keeps their own.
     """
@@ -107,7 +109,7 @@ def save_weights(module: nn.Module, folder: str | Path, *, dtype: torch.dtype | 
         .cpu()
         .contiguous()
         .clone()
-        for key, value in module.state_dict().items()
+        for key, value in state.items()
     }
     partial = root / f".{WEIGHTS}.{os.getpid()}"
     save_file(tensors, partial)

@@ -17,11 +17,16 @@ from grounding_core.config import Recipe
 from grounding_core.errors import DataError, GroundingError, VideoError
 from grounding_core.interfaces.dataset import Sample, Truth
 from grounding_core.masks import MaskTrack
+from grounding_core.model import GroundingModel
 from grounding_core.plugins import registry
-from grounding_core.training.config import LossWeights, TrainConfig
-from grounding_core.training.data import VideoItems, by_video, collate
+from grounding_core.training.answers import AnswerItems, collate
+from grounding_core.training.config import Lora, LossWeights, TrainConfig
+from grounding_core.training.data import Schedule, by_video, pool
 from grounding_core.training.loop import train
 from grounding_core.training.losses import losses, mask_bce, mask_dice
+from grounding_core.training.parts import recompute_activations
+from grounding_core.training.words import Words, clauses
+from grounding_core.types import GroundedText, Span
 
 CONFIG = TrainConfig(
     steps=4, videos=2, queries=3, mask_frames=2, lr=1e-3, warmup=2, save_every=2, validate_every=4,
@@ -40,6 +45,15 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
     return list(found)
 
 
+def sources(samples: list[Sample]) -> dict[tuple[str, str], list[Sample]]:
+    """As the command line hands them over."""
+    found: dict[tuple[str, str], list[Sample]] = {}
+    for sample in samples:
+        task = "gcg" if sample.query.kind == "describe" else "refseg"
+        found.setdefault(("sprites", task), []).append(sample)
+    return found
+
+
 def recipe() -> Recipe:
     return Recipe.load("videoglamm-tiny", [*SMALL, "checkpoint=null"])
 
@@ -49,26 +63,35 @@ def rows(out: Path) -> list[dict[str, float]]:
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(samples: list[Sample], tmp_path: Path) -> None:
-    whole = train(recipe(), CONFIG, samples, [samples[-1], samples[0]], tmp_path / "whole")
+    seen: list[Path] = []
+
+    def judged(model: GroundingModel, picture: Path) -> dict[str, float]:
+        assert not model.training
+        seen.append(picture)
+        return {"score": 0.5}
+
+    whole = train(recipe(), CONFIG, sources(samples), tmp_path / "whole", validator=judged)
     # The schedule depends on the number of steps; with a plateau the first half is the same in both.
     first = CONFIG.model_copy(update={"steps": 2, "decay": 0})
     plateau = CONFIG.model_copy(update={"decay": 0})
-    train(recipe(), first, samples, [], tmp_path / "halves")
-    halves = train(recipe(), plateau, samples, [], tmp_path / "halves")
-    again = train(recipe(), plateau, samples, [], tmp_path / "again")
+    train(recipe(), first, sources(samples), tmp_path / "halves")
+    halves = train(recipe(), plateau, sources(samples), tmp_path / "halves")
+    again = train(recipe(), plateau, sources(samples), tmp_path / "again")
     a, b = load_file(halves / "model.safetensors"), load_file(again / "model.safetensors")
     assert all(torch.equal(a[key], b[key]) for key in a)
     losses_halves = [row["total"] for row in rows(tmp_path / "halves")]
     assert losses_halves == [row["total"] for row in rows(tmp_path / "again")]
     assert [row["step"] for row in rows(tmp_path / "halves")] == [1, 2, 3, 4]
     assert (whole / "tokenizer.json").is_file()
-    assert (tmp_path / "whole" / "pictures" / "0000004.png").stat().st_size > 0
+    assert seen == [tmp_path / "whole" / "pictures" / "0000004.png"]
+    best = load_file(tmp_path / "whole" / "best" / "model.safetensors")
+    assert all(torch.equal(best[key], value) for key, value in load_file(whole / "model.safetensors").items())
     assert any("validation" in row for row in rows(tmp_path / "whole"))
 
 
 def test_training_learns_a_batch(samples: list[Sample], tmp_path: Path) -> None:
     model = small_model(tmp_path).train()
-    item = VideoItems(by_video(samples), model, CONFIG)[(0, 0)]
+    item = AnswerItems(by_video(samples), model, CONFIG)[(0, 0)]
     assert not isinstance(item, str)
     batch = collate([item], model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
@@ -88,7 +111,7 @@ def test_gradients_reach_every_part(samples: list[Sample], tmp_path: Path) -> No
     items = [
         item
         for i in range(2)
-        if not isinstance(item := VideoItems(by_video(samples), model, CONFIG)[(0, i)], str)
+        if not isinstance(item := AnswerItems(by_video(samples), model, CONFIG)[(0, i)], str)
     ]
     batch = collate(items, model)
     losses(model(batch), batch, CONFIG.losses)["total"].backward()
@@ -99,7 +122,7 @@ def test_gradients_reach_every_part(samples: list[Sample], tmp_path: Path) -> No
 def test_each_object_is_prompted_by_its_own_seg_token(samples: list[Sample], tmp_path: Path) -> None:
     """Sequences of different lengths are read apart; every prompt must still meet its own target."""
     model = small_model(tmp_path).train()
-    dataset = VideoItems(by_video(samples), model, CONFIG.model_copy(update={"queries": 6}))
+    dataset = AnswerItems(by_video(samples), model, CONFIG.model_copy(update={"queries": 6}))
     items = [item for i in range(3) if not isinstance(item := dataset[(0, i)], str)]
     batch = collate(items, model)
     assert len(batch.masks) == len(batch.seg) == sum(len(item.masks) for item in items)
@@ -145,38 +168,41 @@ def broken(sample: Sample) -> Sample:
 def test_too_many_broken_videos_stop_the_run_and_name_one(samples: list[Sample], tmp_path: Path) -> None:
     own = [replace(samples[0], video_id="fine"), broken(samples[-1])]
     with pytest.raises(DataError, match=r"broken/0: clip\.mp4 is damaged"):
-        train(recipe(), CONFIG.model_copy(update={"steps": 40}), own, [], tmp_path)
+        train(recipe(), CONFIG.model_copy(update={"steps": 40}), sources(own), tmp_path)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(samples: list[Sample], tmp_path: Path) -> None:
-    train(recipe(), CONFIG.model_copy(update={"steps": 2}), samples, [], tmp_path)
+    train(recipe(), CONFIG.model_copy(update={"steps": 2}), sources(samples), tmp_path)
     kept = (tmp_path / "checkpoint" / "model.safetensors").read_bytes()
-    with pytest.raises(GroundingError, match=r"loss is (nan|inf)"):
+    with pytest.raises(GroundingError, match=r"loss is (nan|inf).* on \S+/"):
         train(
-            recipe(), CONFIG.model_copy(update={"lr": 1e18, "steps": 30, "warmup": 0}), samples, [], tmp_path
+            recipe(),
+            CONFIG.model_copy(update={"lr": 1e18, "steps": 30, "warmup": 0}),
+            sources(samples),
+            tmp_path,
         )
     assert (tmp_path / "checkpoint" / "model.safetensors").read_bytes() == kept
 
 
 def test_samples_without_masks_are_refused(samples: list[Sample], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no training samples"):
-        train(recipe(), CONFIG, [], [], tmp_path)
+    with pytest.raises(DataError, match="no training samples for the stage 'training'"):
+        train(recipe(), CONFIG, sources([]), tmp_path)
     boxes = replace(samples[0], load_truth=lambda: Truth(boxes={0: (0, 0, 1, 1)}))
     with pytest.raises(DataError, match=r"has 0 tracks and no caption"):
-        train(recipe(), CONFIG, [boxes], [], tmp_path)
+        train(recipe(), CONFIG, sources([boxes]), tmp_path)
 
 
 def test_unknown_frozen_roles_are_named(samples: list[Sample], tmp_path: Path) -> None:
     with pytest.raises(GroundingError, match=r"training.freeze names image_encode\b"):
-        train(recipe(), CONFIG.model_copy(update={"freeze": ("image_encode",)}), samples, [], tmp_path)
+        train(recipe(), CONFIG.model_copy(update={"freeze": ("image_encode",)}), sources(samples), tmp_path)
 
 
 def test_frozen_parts_do_not_move(samples: list[Sample], tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"freeze": ("image_encoder", "mask_decoder"), "steps": 2})
-    folder = train(recipe(), config, samples, [], tmp_path / "run")
+    folder = train(recipe(), config, sources(samples), tmp_path / "run")
     one = load_file(folder / "model.safetensors")
     config = config.model_copy(update={"steps": 3})
-    other = load_file(train(recipe(), config, samples, [], tmp_path / "run") / "model.safetensors")
+    other = load_file(train(recipe(), config, sources(samples), tmp_path / "run") / "model.safetensors")
     moved = {key.split(".")[0] for key in one if not torch.equal(one[key], other[key])}
     assert moved and not moved & {"image_encoder", "mask_decoder"}
 
@@ -188,29 +214,152 @@ def test_masks_and_phrases_that_do_not_match_are_named(samples: list[Sample], tm
     doubled = replace(truth.caption, text=truth.caption.text + " [SEG]")
     wrong = replace(caption, load_truth=lambda: replace(truth, caption=doubled))
     with pytest.raises(DataError, match=r"mask tokens and \d tracks"):
-        train(recipe(), CONFIG, [wrong], [], tmp_path)
+        train(recipe(), CONFIG, sources([wrong]), tmp_path)
     assert isinstance(truth.tracks[0], MaskTrack)
 
 
-def test_blind_steps_leave_the_encoders_alone(samples: list[Sample], tmp_path: Path) -> None:
-    blind = CONFIG.model_copy(update={"steps": 2, "save_every": 1, "blind_steps": 2})
-    one = load_file(
-        train(recipe(), blind.model_copy(update={"steps": 1}), samples, [], tmp_path) / "model.safetensors"
-    )
-    two = load_file(train(recipe(), blind, samples, [], tmp_path) / "model.safetensors")
-    three = load_file(
-        train(recipe(), blind.model_copy(update={"steps": 3}), samples, [], tmp_path) / "model.safetensors"
-    )
+def moved(a: Path, b: Path) -> set[str]:
+    """Roles whose weights differ between two checkpoints."""
+    one, two = load_file(a / "model.safetensors"), load_file(b / "model.safetensors")
+    assert set(one) == set(two)
+    return {key.split(".")[0] for key in one if not torch.equal(one[key], two[key])}
 
-    def moved(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> set[str]:
-        return {key.split(".")[0] for key in a if not torch.equal(a[key], b[key])}
 
+STAGES = TrainConfig(
+    **CONFIG.model_dump(exclude={"stages", "steps", "save_every"}),
+    steps=1,
+    stages=(
+        {"name": "words", "objective": "words"},
+        {"name": "blind", "objective": "blind"},
+        {"name": "adapters", "freeze": ("language_model", "mask_decoder.network.vision_encoder")},
+        {"name": "lora", "lora": {"rank": 2, "embeddings": False}, "freeze": ("mask_decoder",)},
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def staged(samples: list[Sample], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("staged")
+    assert train(recipe(), STAGES, sources(samples), out) == out / "4-lora" / "checkpoint"
+    return out
+
+
+def test_each_stage_teaches_its_parts(staged: Path) -> None:
+    words, blind, adapters, lora = (
+        staged / f"{i}-{stage['name']}" / "checkpoint" for i, stage in enumerate(STAGES.stages, start=1)
+    )
     encoders = {"image_encoder", "video_encoder", "image_adapter", "video_adapter"}
-    assert not moved(one, two) & encoders
-    assert encoders <= moved(two, three)
+    assert moved(words, blind) == {"language_model", "prompt_adapter", "mask_decoder"}
+    assert moved(blind, adapters) == encoders | {"prompt_adapter", "mask_decoder"}
+    assert moved(adapters, lora) == encoders | {"prompt_adapter", "language_model"}
+    before, after = load_file(adapters / "model.safetensors"), load_file(lora / "model.safetensors")
+    changed = {key for key in after if not torch.equal(before[key], after[key])}
+    assert {key.rpartition(".qkv_proj")[1] for key in changed if key.startswith("language")} == {".qkv_proj"}
+    first = load_file(words / "model.safetensors")
+    still = [key for key in after if "mask_decoder.network.vision_encoder" in key]
+    assert all(torch.equal(load_file(blind / "model.safetensors")[key], after[key]) for key in still)
+    assert len(set(map(len, (first, before, after)))) == 1
+
+
+def test_finished_stages_are_not_run_again(staged: Path, samples: list[Sample]) -> None:
+    times = {path: path.stat().st_mtime_ns for path in staged.rglob("*.safetensors")}
+    train(recipe(), STAGES, sources(samples), staged)
+    assert times == {path: path.stat().st_mtime_ns for path in staged.rglob("*.safetensors")}
+
+
+def test_adapters_resume_exactly(samples: list[Sample], tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"lora": Lora(rank=2, dropout=0.1), "decay": 0, "save_every": 1})
+    train(recipe(), config.model_copy(update={"steps": 1}), sources(samples), tmp_path / "halves")
+    halves = train(recipe(), config.model_copy(update={"steps": 2}), sources(samples), tmp_path / "halves")
+    whole = train(recipe(), config.model_copy(update={"steps": 2}), sources(samples), tmp_path / "whole")
+    assert not moved(halves, whole)
+
+
+def test_words_are_learned_where_they_are(samples: list[Sample], tmp_path: Path) -> None:
+    model = small_model(tmp_path).train()
+    config = CONFIG.model_copy(update={"objective": "words"})
+    objective = Words(model, config, by_video([s for s in samples if s.query.kind == "describe"]))
+    items = [objective.items[(0, i)] for i in range(3)]
+    assert not any(isinstance(item, str) for item in items)
+    batch = objective.collate(items)
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=2e-3)
+    history = []
+    for _ in range(10):
+        parts = objective(batch)
+        parts["total"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        history.append({name: part.item() for name, part in parts.items()})
+    assert set(history[0]) == {"image_encoder", "video_encoder", "mask_decoder", "total"}
+    for name in history[0]:
+        assert history[-1][name] < 0.9 * history[0][name], name
+
+
+def test_words_that_describe_an_object() -> None:
+    caption = GroundedText(
+        "A red cat moves left while a large dog stays.",
+        (Span(2, 9, (0,)), Span(29, 38, (1,))),
+        tuple(MaskTrack(i, (1, 1), (None,)) for i in range(2)),
+    )
+    assert clauses(caption) == {
+        0: ["red", "cat", "moves", "left", "while", "a"],
+        1: ["large", "dog", "stays"],
+    }
+
+
+def test_a_mixture_draws_by_weight_and_names_what_it_lacks(samples: list[Sample]) -> None:
+    other = [replace(sample, id=f"b{i}", video_id=f"b{i}") for i, sample in enumerate(samples[:3])]
+    both = {**sources(samples), ("other", "refseg"): other}
+    config = CONFIG.model_copy(update={"mixture": {"sprites": 3.0, "other": 1.0}, "steps": 300})
+    found = pool(both, config)
+    first, end, _ = found.shares[1]
+    drawn = [index for batch in Schedule(found, config, start=0) for _, index in batch]
+    assert 0.18 < sum(first <= index < end for index in drawn) / len(drawn) < 0.32
+    late = [batch for batch in Schedule(found, config, start=290)]
+    assert late == list(Schedule(found, config, start=0))[290:]
+    halves = [list(Schedule(found, config, start=0, rank=rank, world=2)) for rank in range(2)]
+    assert all(not set(a) & set(b) for a, b in zip(*halves, strict=True))
+    with pytest.raises(DataError, match=r"mixture names cats, which has no samples"):
+        pool(both, config.model_copy(update={"mixture": {"cats": 1.0}}))
+
+
+def test_videos_of_different_sizes_meet_in_one_batch(samples: list[Sample], tmp_path: Path) -> None:
+    model = small_model(tmp_path).train()
+    items = [AnswerItems(by_video(samples), model, CONFIG)[(0, i)] for i in range(2)]
+    small, large = (item for item in items if not isinstance(item, str))
+    cut = replace(
+        small, mask_frames=small.mask_frames[:, :64, :96], masks=[mask[:, :64, :96] for mask in small.masks]
+    )
+    batch = collate([cut, large], model)
+    assert batch.mask_frames.shape[2:4] == large.mask_frames.shape[1:3]
+    own = batch.masks[: len(small.masks)]
+    assert (own[:, :, 64:] == -1).all() and (own[:, :, :64, 96:] == -1).all()
+    assert torch.equal(own[:, :, :64, :96] > 0, torch.stack([torch.from_numpy(m) > 0 for m in cut.masks]))
+    assert torch.isfinite(losses(model(batch), batch, CONFIG.losses)["total"])
+
+
+def test_recomputing_activations_changes_no_gradient(samples: list[Sample], tmp_path: Path) -> None:
+    gradients = []
+    for again in (False, True):
+        model = small_model(tmp_path).train()
+        if again:
+            recompute_activations(model)
+        item = AnswerItems(by_video(samples), model, CONFIG)[(0, 0)]
+        assert not isinstance(item, str)
+        batch = collate([item], model)
+        losses(model(batch), batch, CONFIG.losses)["total"].backward()
+        gradients.append([p.grad for p in model.image_encoder.parameters() if p.grad is not None])  # type: ignore[union-attr]
+    assert gradients[0] and all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_stages_need_names() -> None:
+    with pytest.raises(ValueError, match=r"a name of its own"):
+        TrainConfig(stages=({"steps": 1},))
+    with pytest.raises(ValueError, match=r"step\b"):
+        TrainConfig(stages=({"name": "a", "step": 1},))
 
 
 def test_only_the_kinds_asked_for_are_learned(samples: list[Sample], tmp_path: Path) -> None:
     expressions = [sample for sample in samples if sample.query.kind != "describe"]
-    with pytest.raises(DataError, match="no training samples"):
-        train(recipe(), CONFIG.model_copy(update={"kinds": ("nothing",)}), expressions, [], tmp_path)
+    with pytest.raises(DataError, match="no training samples for the stage 'training'"):
+        train(recipe(), CONFIG.model_copy(update={"kinds": ("nothing",)}), sources(expressions), tmp_path)

@@ -11,6 +11,7 @@ import typer
 from grounding_core.cli.options import RecipeArgument, SetOption
 
 if TYPE_CHECKING:
+    from benchmarks.units import Unit
     from grounding_core.interfaces.dataset import Sample
 
 TASKS = "refseg,gcg"
@@ -41,20 +42,25 @@ def train(
     config = loaded.training or TrainConfig()
     if config.tokenizer_vocabulary is None:
         plan(loaded)
-    samples = _samples(data, "train", tasks, data_root)
-    held_out = _samples(validation, "val", tasks, data_root) if validation else []
+    sources: dict[tuple[str, str], list[Sample]] = {}
+    for unit in _units(data, "train", tasks, data_root):
+        sources.setdefault((unit.dataset, unit.task), []).extend(unit.samples)
+    validator = None
+    if validation:
+        from benchmarks.validation import Validation
+
+        validator = Validation(_units(validation, "val", tasks, data_root), config.validate_videos)
     # Only now torch: what can be wrong above is said at once.
     from grounding_core.training.loop import train as run
 
-    folder = run(loaded, config, samples, held_out, out, initial=initial)
+    folder = run(loaded, config, sources, out, validator=validator, initial=initial)
     print(f"checkpoint: {folder}")
 
 
-def _samples(data: str, split: str, tasks: str, root: Path | None) -> Sequence[Sample]:
+def _units(data: str, split: str, tasks: str, root: Path | None) -> Sequence[Unit]:
     from benchmarks.units import find_units, names
     from grounding_core.cli.progress import progress_bars
 
     specs = [name if ":" in name else f"{name}:{split}" for name in names(data, "data set")]
     with progress_bars() as preparing:
-        units = find_units(names(tasks, "task"), specs, data_root=root, preparing=preparing)
-    return [sample for unit in units for sample in unit.samples]
+        return find_units(names(tasks, "task"), specs, data_root=root, preparing=preparing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -14,7 +14,13 @@ from grounding_core.video import Video
 
 
 class MaskDecoder(nn.Module, Configured):
-    """Construct with the validated config alone."""
+    """Construct with the validated config alone.
+
+    Class attributes:
+        has_image_map: whether :meth:`image_map` gives features.
+    """
+
+    has_image_map: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -49,3 +55,11 @@ class MaskDecoder(nn.Module, Configured):
         Returns:
             logits (k, t, h, w) at the decoder's own size, and visibility logits (k, t).
         """
+
+    def image_map(self, frames: Tensor) -> Tensor:
+        """Image features (t, dp, h, w) of uint8 frames (t, H, W, 3), for teaching what is at each place.
+
+        Raises:
+            NotImplementedError: this decoder has none; ``has_image_map`` says so.
+        """
+        raise NotImplementedError

@@ -1,178 +1,76 @@
-"""From samples to training batches: all questions about a video share its frames."""
+"""Which videos each step sees: filtered, mixed by weight, ordered by the seed, sharded by process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
-from grounding_core.errors import DataError, VideoError
-from grounding_core.interfaces.dataset import Sample, Truth
-from grounding_core.interfaces.language_model import LanguageModel
-from grounding_core.markup import render
-from grounding_core.masks import MaskTrack
-from grounding_core.model import Batch, GroundingModel
+from grounding_core.errors import DataError
+from grounding_core.interfaces.dataset import Sample
 from grounding_core.training.config import TrainConfig
-from grounding_core.types import Query
-from grounding_core.video import sample_indices
 
 Position = tuple[int, int]
 """(epoch, index of the video)."""
 
+Sources = Mapping[tuple[str, str], Sequence[Sample]]
+"""(data set, task) -> its training samples."""
+
 
 @dataclass(frozen=True)
-class Item:
-    """One video with the questions chosen for it.
+class Pool:
+    """Videos to learn from.
 
     Attributes:
-        clip: uint8 (t, H, W, 3), frames for the encoders.
-        mask_frames: uint8 (tm, H, W, 3).
-        turns: (query, answer markup, one track an object).
-        masks: one uint8 (tm, H, W) an object, in the order of the turns.
+        groups: the samples of each video; all share its encoding.
+        shares: (first, end, weight) of each data set's run of videos; weights add up to 1.
     """
 
-    clip: Tensor
-    mask_frames: Tensor
-    turns: list[tuple[Query, str]]
-    masks: list[npt.NDArray[np.uint8]]
+    groups: Sequence[Sequence[Sample]]
+    shares: Sequence[tuple[int, int, float]]
 
 
-def answer_of(sample: Sample, truth: Truth, short_answer: str, seg_token: str) -> tuple[str, list[MaskTrack]]:
-    """The answer to teach, in markup, and the track behind each seg token, in order.
+def pool(sources: Sources, config: TrainConfig) -> Pool:
+    """What a stage learns from.
 
     Raises:
-        DataError: the sample has nothing to teach, or its phrases and tracks do not match.
+        DataError: nothing is left, or the mixture names a data set that has no samples.
     """
-    if truth.caption is not None:
-        by_id = {track.id: track for track in truth.tracks}
-        text = render(truth.caption, seg=seg_token)
-        tracks = [by_id[index] for span in truth.caption.spans for index in span.tracks]
-    elif len(truth.tracks) == 1:
-        text, tracks = short_answer, list(truth.tracks)
-    else:
+    kept: dict[str, list[Sample]] = {}
+    for (name, task), samples in sources.items():
+        if config.tasks is None or task in config.tasks:
+            kept.setdefault(name, []).extend(sample for sample in samples if _wanted(sample, config))
+    kept = {name: samples for name, samples in kept.items() if samples}
+    if not kept:
         raise DataError(
-            f"Sample {sample.id} has {len(truth.tracks)} tracks and no caption.",
-            "Train on data sets with one track a question, or with captions.",
+            f"There are no training samples for the stage {config.name!r}.",
+            "Name data sets that have masks (refseg or gcg), and check its tasks and kinds.",
         )
-    if text.count(seg_token) != len(tracks):
+    weights = config.mixture if config.mixture is not None else dict.fromkeys(kept, 1.0)
+    unknown = [name for name in weights if name not in kept]
+    if unknown:
         raise DataError(
-            f"Sample {sample.id} has {text.count(seg_token)} mask tokens and {len(tracks)} tracks.",
-            "Fix its phrases, or leave it out.",
+            f"training.mixture names {', '.join(unknown)}, which has no samples for stage {config.name!r}.",
+            f"Those that have: {', '.join(kept)}; add others with --data.",
         )
-    return text, tracks
+    groups: list[list[Sample]] = []
+    runs: list[tuple[int, int, float]] = []
+    for name, weight in weights.items():
+        first = len(groups)
+        groups += by_video(kept[name])
+        size = len(groups) - first
+        runs.append((first, len(groups), weight if config.mixture is not None else size))
+    total = sum(weight for *_, weight in runs)
+    return Pool(groups, [(first, end, weight / total) for first, end, weight in runs])
 
 
-class VideoItems(TorchDataset[Item | str]):
-    """Items by (epoch, video); choices depend on that and the seed alone, so that a run resumes exactly."""
-
-    def __init__(
-        self, groups: Sequence[Sequence[Sample]], model: GroundingModel, config: TrainConfig
-    ) -> None:
-        self.groups = groups
-        self.config = config
-        self.encoder_frames = model.sampling.frames
-        self.short_answer = model.prompts.answer
-        self.seg_token = model.seg.token
-
-    def __getitem__(self, position: Position) -> Item | str:
-        """The item, or one line that says why this video can't be used."""
-        epoch, index = position
-        samples = self.groups[index]
-        rng = np.random.default_rng((self.config.seed, epoch, index))
-        try:
-            return self._load(samples, rng)
-        except (VideoError, DataError) as error:
-            return f"{samples[0].id}: {error}"
-
-    def _load(self, samples: Sequence[Sample], rng: np.random.Generator) -> Item:
-        video = samples[0].open_video()
-        captions = [i for i, sample in enumerate(samples) if sample.query.kind == "describe"]
-        others = [i for i, sample in enumerate(samples) if sample.query.kind != "describe"]
-        chosen = [*rng.permutation(captions), *rng.permutation(others)][: self.config.queries]
-        wanted = rng.permutation(len(video))[: self.config.mask_frames]
-        mask_indices = sorted(np.resize(wanted, self.config.mask_frames).tolist())
-        indices = sample_indices(len(video), self.encoder_frames)
-        frames = torch.from_numpy(video.frames([*indices, *mask_indices]))
-        turns, masks = [], []
-        for i in sorted(int(i) for i in chosen):
-            text, tracks = answer_of(samples[i], samples[i].load_truth(), self.short_answer, self.seg_token)
-            turns.append((samples[i].query, text))
-            masks += [track.masks(mask_indices).astype(np.uint8) for track in tracks]
-        return Item(frames[: len(indices)], frames[len(indices) :], turns, masks)
-
-
-class Schedule(Sampler[list[Position]]):
-    """Which videos each step sees: a new order every epoch, sharded by process, from any step on."""
-
-    def __init__(self, count: int, config: TrainConfig, *, start: int, rank: int = 0, world: int = 1) -> None:
-        self.count, self.config, self.start, self.rank, self.world = count, config, start, rank, world
-
-    def __iter__(self) -> Iterator[list[Position]]:
-        each = self.config.videos * self.world
-        epoch, order = -1, np.empty(0, dtype=np.int64)
-        for step in range(self.start, self.config.steps * self.config.accumulate):
-            batch = []
-            for place in range(step * each, (step + 1) * each):
-                if place // self.count != epoch:
-                    epoch = place // self.count
-                    order = np.random.default_rng((self.config.seed, epoch)).permutation(self.count)
-                batch.append((epoch, int(order[place % self.count])))
-            yield batch[self.rank :: self.world]
-
-    def __len__(self) -> int:
-        return self.config.steps * self.config.accumulate - self.start
-
-
-def collate(items: Sequence[Item], model: GroundingModel, *, blind: bool = False) -> Batch:
-    """Items to a batch: tokenised, right-padded, learning the answers only; ``blind`` leaves the clips out.
-
-    Raises:
-        DataError: videos of different sizes meet in one batch.
-    """
-    lm: LanguageModel = model.language_model
-    offset = -1 if model.seg.state == "predicting" else 0
-    sequences: list[list[int]] = []
-    learned: list[int] = []
-    rows: list[int] = []
-    seg: list[tuple[int, int]] = []
-    for row, item in enumerate(items):
-        for query, answer in item.turns:
-            question = lm.tokenize(model.question(query))
-            ids = [*question, *lm.tokenize(answer), lm.end_id]
-            places = range(len(question), len(ids))
-            seg += [(len(sequences), place + offset) for place in places if ids[place] == model.seg_id]
-            sequences.append(ids)
-            learned.append(len(question))
-            rows.append(row)
-    longest = max(len(ids) for ids in sequences)
-    padded = torch.full((len(sequences), longest), lm.end_id)
-    taught = torch.zeros(padded.shape, dtype=torch.bool)
-    for i, (ids, begin) in enumerate(zip(sequences, learned, strict=True)):
-        padded[i, : len(ids)] = torch.tensor(ids)
-        taught[i, begin : len(ids)] = True
-    sizes = {tuple(item.mask_frames.shape) for item in items}
-    if len(sizes) > 1:
-        raise DataError(f"Videos of sizes {sorted(sizes)} meet in one batch.", "Set training.videos to 1.")
-    masks = [mask for item in items for mask in item.masks]
-    return Batch(
-        clips=[] if blind else [item.clip for item in items],
-        mask_frames=torch.stack([item.mask_frames for item in items]),
-        rows=torch.tensor(rows),
-        ids=padded,
-        lengths=torch.tensor([len(ids) for ids in sequences]),
-        learned=taught,
-        seg=torch.tensor(seg, dtype=torch.long).reshape(-1, 2),
-        masks=torch.from_numpy(np.stack(masks))
-        if masks
-        else torch.zeros((0, *items[0].mask_frames.shape[:3])),
-    )
+def _wanted(sample: Sample, config: TrainConfig) -> bool:
+    if sample.query.kind == "describe":
+        return True
+    return config.objective != "words" and (config.kinds is None or sample.tags.get("kind") in config.kinds)
 
 
 def by_video(samples: Sequence[Sample]) -> list[list[Sample]]:
@@ -189,3 +87,37 @@ def by_video(samples: Sequence[Sample]) -> list[list[Sample]]:
             keys[sample.video_id] = (stat.st_dev, stat.st_ino) if stat is not None else sample.video_id
         groups.setdefault(keys[sample.video_id], []).append(sample)
     return list(groups.values())
+
+
+class Schedule(Sampler[list[Position]]):
+    """Positions of each step: every data set in a new order each of its epochs, from any step on.
+
+    Depends on the seed and the step alone, so that a run resumes exactly and processes agree.
+    """
+
+    def __init__(
+        self, found: Pool, config: TrainConfig, *, start: int, rank: int = 0, world: int = 1
+    ) -> None:
+        self.pool, self.config, self.start, self.rank, self.world = found, config, start, rank, world
+
+    def __iter__(self) -> Iterator[list[Position]]:
+        each = self.config.videos * self.world
+        chance = np.random.default_rng((self.config.seed, 1))
+        weights = [weight for *_, weight in self.pool.shares]
+        drawn = [0] * len(weights)
+        orders = [(-1, np.empty(0, dtype=np.int64))] * len(weights)
+        for step in range(self.config.steps * self.config.accumulate):
+            batch = []
+            for source in chance.choice(len(weights), size=each, p=weights):
+                first, end, _ = self.pool.shares[source]
+                epoch, place = divmod(drawn[source], end - first)
+                drawn[source] += 1
+                if orders[source][0] != epoch:
+                    order = np.random.default_rng((self.config.seed, 2, int(source), epoch))
+                    orders[source] = epoch, order.permutation(end - first)
+                batch.append((epoch, first + int(orders[source][1][place])))
+            if step >= self.start:
+                yield batch[self.rank :: self.world]
+
+    def __len__(self) -> int:
+        return self.config.steps * self.config.accumulate - self.start

@@ -1,57 +1,64 @@
-"""The training loop on accelerate: resumable, logged, with pictures as it goes."""
+"""The training loop on accelerate: stage by stage, resumable, logged, with pictures as it goes."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from torch.utils.data import DataLoader
 
-from grounding_core.checkpoint import save_weights
 from grounding_core.compose import build_composed, plan
 from grounding_core.config import Recipe
 from grounding_core.errors import DataError, GroundingError
 from grounding_core.interfaces.dataset import Sample
 from grounding_core.model import GroundingModel
+from grounding_core.training.answers import Answers
 from grounding_core.training.config import TrainConfig
-from grounding_core.training.data import Schedule, VideoItems, answer_of, by_video, collate
-from grounding_core.training.losses import losses
-from grounding_core.training.tokenizer import special_tokens, train_tokenizer
-from grounding_core.training.validate import validate
+from grounding_core.training.data import Pool, Schedule, Sources, pool
+from grounding_core.training.objective import Objective
+from grounding_core.training.parts import choose_parts, parameter_groups, recompute_activations
+from grounding_core.training.state import CHECKPOINT, keep_best, progress_of, resume, save
+from grounding_core.training.tokenizer import recipe_with_tokenizer
+from grounding_core.training.words import Words
 
-CHECKPOINT = "checkpoint"
-STATE = "state"
 LOG = "metrics.jsonl"
+
+Validator = Callable[[GroundingModel, Path], Mapping[str, float]]
+"""Given a model in evaluation mode and a PNG to write: numbers by name; the first one is to grow."""
+
+OBJECTIVES: Mapping[str, Callable[[GroundingModel, TrainConfig, Sequence[Sequence[Sample]]], Objective]] = {
+    "answers": Answers,
+    "blind": Answers,
+    "words": Words,
+}
 
 
 def train(
     recipe: Recipe,
     config: TrainConfig,
-    samples: Sequence[Sample],
-    validation: Sequence[Sample],
+    sources: Sources,
     out: Path,
     *,
+    validator: Validator | None = None,
     initial: str | None = None,
 ) -> Path:
     """Train a composed model, or go on where a run in the same folder stopped.
 
     Args:
         recipe: the model; its own ``checkpoint`` is not read, training starts from its parts' weights.
-        config: how.
-        samples: training samples with masks (refseg, gcg).
-        validation: samples of another split.
-        out: run folder: ``checkpoint/`` (weights and tokenizer), ``state/``, ``metrics.jsonl``, pictures.
+        config: how; its stages run one after the other, each in a folder of its own below ``out``.
+        sources: training samples with masks (refseg, gcg).
+        out: run folder. In it, or in each stage's folder: ``checkpoint/`` (weights and tokenizer),
+            ``best/`` (the checkpoint of the best validation), ``state/``, ``metrics.jsonl``, ``pictures/``.
+        validator: judges the model as it goes.
         initial: checkpoint folder to start from instead (fine-tuning).
 
     Returns:
@@ -60,180 +67,229 @@ def train(
     Raises:
         GroundingError: no samples, a loss that is not finite, or too many videos that fail to decode.
     """
-    if config.kinds is not None:
-        samples = [s for s in samples if s.query.kind == "describe" or s.tags.get("kind") in config.kinds]
-    if not samples:
-        raise DataError("There are no training samples.", "Name data sets that have masks: refseg or gcg.")
+    stages = config.staged()
+    found = [pool(sources, stage) for stage in stages]
+    console = Console(stderr=True)
+    samples = [sample for own in found for group in own.groups for sample in group]
+    state = PartialState()
+    for number, (stage, own) in enumerate(zip(stages, found, strict=True), start=1):
+        folder = out / f"{number}-{stage.name}" if config.stages else out
+        with state.main_process_first():
+            recipe = recipe_with_tokenizer(
+                recipe,
+                samples,
+                folder / CHECKPOINT,
+                vocabulary=stage.tokenizer_vocabulary,
+                initial=initial,
+            )
+        initial = str(_run_stage(recipe, stage, own, folder, validator, initial, console))
+    return Path(str(initial))
+
+
+def _run_stage(
+    recipe: Recipe,
+    config: TrainConfig,
+    found: Pool,
+    out: Path,
+    validator: Validator | None,
+    initial: str | None,
+    console: Console,
+) -> Path:
+    before = progress_of(out)
+    if before is not None and before["step"] >= config.steps:
+        return out / CHECKPOINT
+    out.mkdir(parents=True, exist_ok=True)
     accelerator = Accelerator(
         mixed_precision=config.precision,
         gradient_accumulation_steps=config.accumulate,
         step_scheduler_with_optimizer=False,
+        log_with=list(config.trackers) or None,
+        project_dir=str(out),
         # A mask decoder may have parts that framewise training never reaches, such as its memory.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
-    console = Console(quiet=not accelerator.is_main_process)
-    out.mkdir(parents=True, exist_ok=True)
-    recipe = _with_tokenizer(recipe, config, samples, out, accelerator)
+    if config.trackers:
+        accelerator.init_trackers(config.name)
+    console.quiet = not accelerator.is_main_process
+    console.rule(f"{config.name}: {config.steps} steps, {len(found.groups)} videos")
     set_seed(config.seed)
     model = build_composed(plan(recipe.model_copy(update={"checkpoint": initial})))
-    parameters = _trainable(model, config, console)
-    optimizer = torch.optim.AdamW(parameters, lr=config.lr, betas=config.betas)
+    choose_parts(model, config, console)
+    if config.recompute:
+        recompute_activations(model)
+    objective = OBJECTIVES[config.objective](model, config, found.groups)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(objective, config.weight_decay), lr=config.lr, betas=config.betas
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, config))
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
-    done = _resume(accelerator, schedule, out, console)
-    groups = by_video(samples)
+    wrapped, optimizer = accelerator.prepare(objective, optimizer)
+    progress = resume(accelerator, schedule, out)
     loader: DataLoader[Any] = DataLoader(
-        VideoItems(groups, model, config),
+        objective.items,
         batch_sampler=Schedule(
-            len(groups),
+            found,
             config,
-            start=done * config.accumulate,
+            start=progress["step"] * config.accumulate,
             rank=accelerator.process_index,
             world=accelerator.num_processes,
         ),
         collate_fn=list,
         num_workers=config.workers,
         persistent_workers=config.workers > 0,
+        # Its own, so that a resumed run draws the same numbers for dropout as an uninterrupted one.
+        generator=torch.Generator(),
     )
     # Without it sums over threads differ in the last bit, and so a resumed run from an uninterrupted one.
-    before = torch.are_deterministic_algorithms_enabled()
+    deterministic = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
+    stage = Stage(accelerator, console, wrapped, objective, optimizer, schedule, config, out, validator)
     try:
-        _run(accelerator, console, wrapped, model, optimizer, schedule, loader, config, validation, out, done)
+        stage.run(loader, progress)
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(deterministic)
+        if config.trackers:
+            accelerator.end_training()
     return out / CHECKPOINT
 
 
-def _run(
-    accelerator: Accelerator,
-    console: Console,
-    wrapped: Any,
-    model: GroundingModel,
-    optimizer: Any,
-    schedule: Any,
-    loader: DataLoader[Any],
-    config: TrainConfig,
-    validation: Sequence[Sample],
-    out: Path,
-    done: int,
-) -> None:
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    failures: list[str] = []
-    seen = 0
-    started, step = time.perf_counter(), done
-    running: dict[str, float] = {}
-    with Progress(*columns, console=console, disable=not accelerator.is_main_process) as progress:
-        bar = progress.add_task("", total=config.steps, completed=done)
-        for items in loader:
-            good = [item for item in items if not isinstance(item, str)]
-            failures += [item for item in items if isinstance(item, str)]
-            seen += len(items)
-            _check_failures(failures, seen, config, console)
-            if not good:
-                continue
-            wrapped.train()
-            with accelerator.accumulate(wrapped):
-                batch = _to(collate(good, model, blind=step < config.blind_steps), accelerator.device)
-                parts = losses(wrapped(batch), batch, config.losses)
-                if not bool(torch.isfinite(parts["total"])):
-                    raise GroundingError(
-                        f"The loss is {parts['total'].item()} at step {step + 1}.",
-                        "Lower training.lr; the last checkpoint is unharmed.",
-                    )
-                accelerator.backward(parts["total"])
-                if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(wrapped.parameters(), config.clip)
-                optimizer.step()
-                optimizer.zero_grad()
-            if not accelerator.sync_gradients:
-                continue
-            schedule.step()
-            step += 1
-            for name, value in parts.items():
-                running[name] = 0.95 * running.get(name, value.item()) + 0.05 * value.item()
-            progress.update(
-                bar, completed=step, description=" ".join(f"{k} {v:.3f}" for k, v in running.items())
+class Stage:
+    """One stage under way."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        console: Console,
+        wrapped: Any,
+        objective: Objective,
+        optimizer: Any,
+        schedule: Any,
+        config: TrainConfig,
+        out: Path,
+        validator: Validator | None,
+    ) -> None:
+        self.accelerator, self.console = accelerator, console
+        self.wrapped, self.objective = wrapped, objective
+        self.optimizer, self.schedule = optimizer, schedule
+        self.config, self.out, self.validator = config, out, validator
+        self.failures: list[str] = []
+        self.seen = 0
+
+    def run(self, loader: DataLoader[Any], progress: dict[str, Any]) -> None:
+        """All steps that are left; ``progress`` is what an earlier run had reached."""
+        columns = (
+            TextColumn(self.config.name),
+            BarColumn(bar_width=16),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
+        accelerator, config, begun = self.accelerator, self.config, progress["step"]
+        started, running = time.perf_counter(), dict[str, float]()
+        if begun:
+            self.console.print(f"going on after step {begun}")
+        with Progress(*columns, console=self.console, disable=not accelerator.is_main_process) as bars:
+            bar = bars.add_task("", total=config.steps, completed=begun)
+            for items in loader:
+                parts = self._step(self._usable(items))
+                if parts is None or not accelerator.sync_gradients:
+                    continue
+                self.schedule.step()
+                step = progress["step"] = progress["step"] + 1
+                pace = (step - begun) * config.videos * config.accumulate * accelerator.num_processes
+                pace /= time.perf_counter() - started
+                values = {name: value.item() for name, value in parts.items()}
+                running = {k: 0.95 * running.get(k, v) + 0.05 * v for k, v in values.items()}
+                bars.update(bar, completed=step, description=_line(running, pace))
+                self._log(step, values, pace)
+                last = step == config.steps
+                judged = self._validate(step) if step % config.validate_every == 0 or last else None
+                better = judged is not None and (progress["best"] is None or judged > progress["best"])
+                if better:
+                    progress["best"] = judged
+                if step % config.save_every == 0 or last or better:
+                    save(accelerator, self.objective, self.out, progress)
+                if better and accelerator.is_main_process:
+                    keep_best(self.out)
+
+    def _usable(self, items: Sequence[Any]) -> list[Any]:
+        """Items without those that failed to decode, which are counted.
+
+        Raises:
+            DataError: too many failed.
+        """
+        self.failures += [item for item in items if isinstance(item, str)]
+        self.seen += len(items)
+        if self.failures and len(self.failures) > max(1, self.config.max_failures * self.seen):
+            raise DataError(
+                f"{len(self.failures)} of {self.seen} videos can't be used, more than training.max_failures "
+                f"allows; the last: {self.failures[-1]}",
+                "Repair or leave out what is broken.",
             )
-            if accelerator.is_main_process:
-                _log(
-                    out,
-                    step,
-                    parts,
-                    schedule,
-                    (step - done) * config.videos / (time.perf_counter() - started),
+        return [item for item in items if not isinstance(item, str)]
+
+    def _step(self, items: Sequence[Any]) -> dict[str, torch.Tensor] | None:
+        """Gradients of one batch, and an update if it is due; the losses.
+
+        Raises:
+            GroundingError: the loss is not finite.
+        """
+        if not items:
+            return None
+        accelerator = self.accelerator
+        self.wrapped.train()
+        with accelerator.accumulate(self.wrapped):
+            parts: dict[str, torch.Tensor] = self.wrapped(
+                _moved(self.objective.collate(items), accelerator.device)
+            )
+            if not bool(torch.isfinite(parts["total"])):
+                wrong = [name for name, value in parts.items() if not bool(torch.isfinite(value))]
+                raise GroundingError(
+                    f"The loss is {parts['total'].item()} ({', '.join(wrong)}) on "
+                    f"{', '.join(item.id for item in items)}.",
+                    "Look at these samples, or lower training.lr; the last checkpoint is unharmed.",
                 )
-            last = step == config.steps
-            if step % config.save_every == 0 or last:
-                _save(accelerator, model, out, step)
-            if accelerator.is_main_process and validation and (step % config.validate_every == 0 or last):
-                report = validate(
-                    model.eval(), validation, config.validate_videos, out / "pictures" / f"{step:07d}.png"
-                )
-                _append(out, {"step": step, "validation": report})
-                console.print(
-                    f"step {step}: " + ", ".join(f"{kind} {value:.3f}" for kind, value in report.items())
-                )
+            accelerator.backward(parts["total"])
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(self.wrapped.parameters(), self.config.clip)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        return parts
+
+    def _validate(self, step: int) -> float | None:
+        """Judge the model on the main process; its first number."""
+        if self.validator is None or not self.accelerator.is_main_process:
+            return None
+        picture = self.out / "pictures" / f"{step:07d}.png"
+        report = dict(self.validator(self.objective.model.eval(), picture))
+        self._append({"step": step, "validation": report})
+        self.accelerator.log({f"validation/{name}": value for name, value in report.items()}, step=step)
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in report.items())
+        self.console.print(f"step {step}: {shown}")
+        return next(iter(report.values()), None)
+
+    def _log(self, step: int, values: Mapping[str, float], pace: float) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        rate = self.schedule.get_last_lr()[0]
+        rounded = {name: round(value, 6) for name, value in values.items()}
+        self._append({"step": step, "lr": rate, "videos_per_s": round(pace, 3), **rounded})
+        self.accelerator.log({**values, "lr": rate, "videos_per_s": pace}, step=step)
+
+    def _append(self, row: Mapping[str, Any]) -> None:
+        with open(self.out / LOG, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
 
 
-def _check_failures(failures: Sequence[str], seen: int, config: TrainConfig, console: Console) -> None:
-    if failures and len(failures) > max(1, config.max_failures * seen):
-        raise DataError(
-            f"{len(failures)} of {seen} videos can't be used, more than training.max_failures allows; "
-            f"the last: {failures[-1]}",
-            "Repair or leave out what is broken.",
-        )
+def _line(running: Mapping[str, float], pace: float) -> str:
+    """What the progress bar says: losses, speed, memory."""
+    if torch.cuda.is_available():
+        memory = torch.cuda.max_memory_allocated() / 2**30
+    else:
+        import resource
 
-
-def _with_tokenizer(
-    recipe: Recipe, config: TrainConfig, samples: Sequence[Sample], out: Path, accelerator: Accelerator
-) -> Recipe:
-    """The recipe with a tokenizer trained on the samples, if the configuration asks for one."""
-    if config.tokenizer_vocabulary is None or recipe.language_model is None:
-        return recipe
-    assert recipe.prompts is not None and recipe.seg is not None
-    folder = out / CHECKPOINT
-    if accelerator.is_main_process and not (folder / "tokenizer.json").is_file():
-        prompts, token = recipe.prompts, recipe.seg.token
-        texts = [prompts.question(sample.query.kind, sample.query.text) for sample in samples]
-        texts += [
-            answer_of(sample, sample.load_truth(), prompts.answer, token)[0].replace(token, "")
-            for sample in samples
-        ]
-        special = [*special_tokens(prompts.layout, prompts.turn), token]
-        train_tokenizer(texts, folder, vocabulary=config.tokenizer_vocabulary, special=special)
-    accelerator.wait_for_everyone()
-    part = recipe.language_model.model_copy()
-    options = {**part.options, "tokenizer": str(folder)}
-    return recipe.model_copy(update={"language_model": type(part)(type=part.type, **options)})
-
-
-def _trainable(model: GroundingModel, config: TrainConfig, console: Console) -> list[dict[str, Any]]:
-    """Parameter groups of what trains; shows the list before the first step."""
-    table = Table("part", "parameters", "trained", title="What is trained")
-    unknown = set(config.freeze) - {name for name, _ in model.named_children()}
-    if unknown:
-        raise GroundingError(
-            f"training.freeze names {', '.join(sorted(unknown))}.", "Use roles of the recipe."
-        )
-    for name, part in model.named_children():
-        part.requires_grad_(name not in config.freeze)
-        count = sum(p.numel() for p in part.parameters())
-        table.add_row(name, f"{count:,}", "yes" if name not in config.freeze else "no")
-    console.print(table)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    if not trained:
-        raise GroundingError("Every part is frozen.", "Take a role out of training.freeze.")
-    return [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    shown = " ".join(f"{name} {value:.3f}" for name, value in running.items())
+    return f"{shown} | {pace:.1f} videos/s, {memory:.1f} GiB"
 
 
 def _rate(step: int, config: TrainConfig) -> float:
@@ -244,54 +300,12 @@ def _rate(step: int, config: TrainConfig) -> float:
     return max(0.0, min(1.0, (config.steps - step) / max(decay, 1)))
 
 
-def _to(batch: Any, device: torch.device) -> Any:
-    moved = {
-        name: value.to(device) if isinstance(value, torch.Tensor) else [part.to(device) for part in value]
-        for name, value in vars(batch).items()
-    }
-    return type(batch)(**moved)
-
-
-def _save(accelerator: Accelerator, model: GroundingModel, out: Path, step: int) -> None:
-    """Weights for use and full state for resuming; each replaces the old one only when it is complete."""
-    accelerator.wait_for_everyone()
-    partial = out / f".{STATE}-{step}"
-    accelerator.save_state(str(partial))
-    if accelerator.is_main_process:
-        (partial / "progress.json").write_text(json.dumps({"step": step}))
-        save_weights(model, out / CHECKPOINT, dtype=torch.float16)
-        final, old = out / STATE, out / f".{STATE}-old"
-        shutil.rmtree(old, ignore_errors=True)
-        if final.exists():
-            os.replace(final, old)
-        os.replace(partial, final)
-        shutil.rmtree(old, ignore_errors=True)
-    accelerator.wait_for_everyone()
-
-
-def _resume(accelerator: Accelerator, schedule: Any, out: Path, console: Console) -> int:
-    """Steps done by an earlier run in this folder, whose state is then loaded."""
-    folder = next((f for f in (out / STATE, out / f".{STATE}-old") if (f / "progress.json").is_file()), None)
-    if folder is None:
-        return 0
-    accelerator.load_state(str(folder))
-    done = int(json.loads((folder / "progress.json").read_text())["step"])
-    schedule.last_epoch = done
-    for group, base, rate in zip(
-        schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
-    ):
-        group["lr"] = base * rate(schedule.last_epoch)
-    console.print(f"going on after step {done}")
-    return done
-
-
-def _log(
-    out: Path, step: int, parts: dict[str, torch.Tensor], schedule: Any, videos_per_second: float
-) -> None:
-    row = {"step": step, "lr": schedule.get_last_lr()[0], "videos_per_s": round(videos_per_second, 3)}
-    _append(out, row | {name: round(value.item(), 6) for name, value in parts.items()})
-
-
-def _append(out: Path, row: dict[str, Any]) -> None:
-    with open(out / LOG, "a", encoding="utf-8") as stream:
-        stream.write(json.dumps(row) + "\n")
+def _moved(value: Any, device: torch.device) -> Any:
+    """A batch on a device: tensors, and lists and data classes of them."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_moved(part, device) for part in value)
+    if hasattr(value, "__dataclass_fields__"):
+        return type(value)(**{name: _moved(part, device) for name, part in vars(value).items()})
+    return value

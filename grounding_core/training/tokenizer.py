@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+
+from grounding_core.config import Recipe
+from grounding_core.interfaces.dataset import Sample
+from grounding_core.training.answers import answer_of
 
 END = "<|end|>"
 
@@ -41,3 +46,38 @@ def train_tokenizer(texts: Iterable[str], folder: Path, *, vocabulary: int, spec
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=special[0], pad_token=special[0]
     ).save_pretrained(folder)
+
+
+def recipe_with_tokenizer(
+    recipe: Recipe, samples: Sequence[Sample], folder: Path, *, vocabulary: int | None, initial: str | None
+) -> Recipe:
+    """The recipe with the tokenizer of a run.
+
+    Args:
+        recipe: a composed model.
+        samples: all that the run teaches.
+        folder: where the tokenizer goes, beside the weights; one that is there is taken.
+        vocabulary: None keeps the recipe's own tokenizer.
+        initial: checkpoint the run starts from; its tokenizer is taken if it has one.
+    """
+    if vocabulary is None or recipe.language_model is None:
+        return recipe
+    assert recipe.prompts is not None and recipe.seg is not None
+    files = ("tokenizer.json", "tokenizer_config.json")
+    if not (folder / files[0]).is_file():
+        if initial is not None and (Path(initial) / files[0]).is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in files:
+                shutil.copyfile(Path(initial) / file, folder / file)
+        else:
+            prompts, token = recipe.prompts, recipe.seg.token
+            texts = [prompts.question(sample.query.kind, sample.query.text) for sample in samples]
+            texts += [
+                answer_of(sample, sample.load_truth(), prompts.answer, token)[0].replace(token, "")
+                for sample in samples
+            ]
+            special = [*special_tokens(prompts.layout, prompts.turn), token]
+            train_tokenizer(texts, folder, vocabulary=vocabulary, special=special)
+    part = recipe.language_model.model_copy()
+    options = {**part.options, "tokenizer": str(folder)}
+    return recipe.model_copy(update={"language_model": type(part)(type=part.type, **options)})

@@ -198,6 +198,7 @@ class Sam2Decoder(MaskDecoder):
     """SAM 2 whose sparse prompt is an embedding."""
 
     Config = Sam2Config
+    has_image_map = True
 
     def __init__(self, config: Sam2Config) -> None:
         super().__init__()
@@ -227,6 +228,10 @@ class Sam2Decoder(MaskDecoder):
             for level, size in zip(output.fpn_hidden_states, sizes, strict=True)
         ]
         return Features((maps[0], maps[1]), maps[2], output.fpn_position_encoding[-1][:, :1])
+
+    def image_map(self, frames: Tensor) -> Tensor:
+        """See :meth:`MaskDecoder.image_map`: the coarse features before memory."""
+        return self.without_memory(self.image_features(frames))
 
     def masks(
         self, features: Features, conditioned: Tensor, sparse: Tensor, *, multimask: bool
@@ -264,6 +269,9 @@ class Sam2Decoder(MaskDecoder):
         t = frames.shape[1]
         features = self.image_features(frames.flatten(0, 1))
         k = len(prompts)
+        if k == 0:  # transformers can't attend to nothing
+            empty = features.coarse.new_zeros((0, t))
+            return empty[..., None, None].expand(-1, -1, *features.fine[0].shape[-2:]), empty
         index = (owner[:, None] * t + torch.arange(t, device=owner.device)).flatten()
         own = features.pick(index)
         sparse = prompts[:, None].expand(-1, t, -1, -1).reshape(k * t, 1, *prompts.shape[1:])

@@ -1,0 +1,181 @@
+"""The objectives ``answers`` and ``blind``: all questions about a video share its frames and its encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset as TorchDataset
+
+from grounding_core.errors import DataError, VideoError
+from grounding_core.interfaces.dataset import Sample, Truth
+from grounding_core.interfaces.language_model import LanguageModel
+from grounding_core.markup import render
+from grounding_core.masks import MaskTrack
+from grounding_core.model import Batch, GroundingModel
+from grounding_core.training.config import TrainConfig
+from grounding_core.training.data import Position
+from grounding_core.training.losses import losses
+from grounding_core.training.objective import Objective
+from grounding_core.types import Query
+from grounding_core.video import sample_indices
+
+OUTSIDE = -1
+"""Target of pixels that only pad a small frame to the batch's size."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One video with the questions chosen for it.
+
+    Attributes:
+        id: of its first sample, for messages.
+        clip: uint8 (t, H, W, 3), frames for the encoders.
+        mask_frames: uint8 (tm, H, W, 3).
+        turns: (query, answer markup, one track an object).
+        masks: one uint8 (tm, H, W) an object, in the order of the turns.
+    """
+
+    id: str
+    clip: Tensor
+    mask_frames: Tensor
+    turns: list[tuple[Query, str]]
+    masks: list[npt.NDArray[np.uint8]]
+
+
+def answer_of(sample: Sample, truth: Truth, short_answer: str, seg_token: str) -> tuple[str, list[MaskTrack]]:
+    """The answer to teach, in markup, and the track behind each seg token, in order.
+
+    Raises:
+        DataError: the sample has nothing to teach, or its phrases and tracks do not match.
+    """
+    if truth.caption is not None:
+        by_id = {track.id: track for track in truth.tracks}
+        text = render(truth.caption, seg=seg_token)
+        tracks = [by_id[index] for span in truth.caption.spans for index in span.tracks]
+    elif len(truth.tracks) == 1:
+        text, tracks = short_answer, list(truth.tracks)
+    else:
+        raise DataError(
+            f"Sample {sample.id} has {len(truth.tracks)} tracks and no caption.",
+            "Train on data sets with one track a question, or with captions.",
+        )
+    if text.count(seg_token) != len(tracks):
+        raise DataError(
+            f"Sample {sample.id} has {text.count(seg_token)} mask tokens and {len(tracks)} tracks.",
+            "Fix its phrases, or leave it out.",
+        )
+    return text, tracks
+
+
+class AnswerItems(TorchDataset[Item | str]):
+    """Items by (epoch, video); choices depend on that and the seed alone, so that a run resumes exactly."""
+
+    def __init__(
+        self, groups: Sequence[Sequence[Sample]], model: GroundingModel, config: TrainConfig
+    ) -> None:
+        self.groups = groups
+        self.config = config
+        self.encoder_frames = model.sampling.frames
+        self.short_answer = model.prompts.answer
+        self.seg_token = model.seg.token
+
+    def __getitem__(self, position: Position) -> Item | str:
+        """The item, or one line that says why this video can't be used."""
+        epoch, index = position
+        samples = self.groups[index]
+        rng = np.random.default_rng((self.config.seed, epoch, index))
+        try:
+            return self._load(samples, rng)
+        except (VideoError, DataError) as error:
+            return f"{samples[0].id}: {error}"
+
+    def _load(self, samples: Sequence[Sample], rng: np.random.Generator) -> Item:
+        video = samples[0].open_video()
+        captions = [i for i, sample in enumerate(samples) if sample.query.kind == "describe"]
+        others = [i for i, sample in enumerate(samples) if sample.query.kind != "describe"]
+        chosen = [*rng.permutation(captions), *rng.permutation(others)][: self.config.queries]
+        wanted = rng.permutation(len(video))[: self.config.mask_frames]
+        mask_indices = sorted(np.resize(wanted, self.config.mask_frames).tolist())
+        indices = sample_indices(len(video), self.encoder_frames)
+        frames = torch.from_numpy(video.frames([*indices, *mask_indices]))
+        turns, masks = [], []
+        for i in sorted(int(i) for i in chosen):
+            text, tracks = answer_of(samples[i], samples[i].load_truth(), self.short_answer, self.seg_token)
+            turns.append((samples[i].query, text))
+            masks += [track.masks(mask_indices).astype(np.uint8) for track in tracks]
+        return Item(samples[0].id, frames[: len(indices)], frames[len(indices) :], turns, masks)
+
+
+def collate(items: Sequence[Item], model: GroundingModel, *, blind: bool = False) -> Batch:
+    """Items to a batch: tokenised, right-padded, learning the answers only; ``blind`` leaves the clips out.
+
+    Frames for the masks are padded to the largest of the batch; what pads them teaches nothing.
+    """
+    lm: LanguageModel = model.language_model
+    offset = -1 if model.seg.state == "predicting" else 0
+    sequences: list[list[int]] = []
+    learned: list[int] = []
+    rows: list[int] = []
+    seg: list[tuple[int, int]] = []
+    for row, item in enumerate(items):
+        for query, answer in item.turns:
+            question = lm.tokenize(model.question(query))
+            ids = [*question, *lm.tokenize(answer), lm.end_id]
+            places = range(len(question), len(ids))
+            seg += [(len(sequences), place + offset) for place in places if ids[place] == model.seg_id]
+            sequences.append(ids)
+            learned.append(len(question))
+            rows.append(row)
+    longest = max(len(ids) for ids in sequences)
+    padded = torch.full((len(sequences), longest), lm.end_id)
+    taught = torch.zeros(padded.shape, dtype=torch.bool)
+    for i, (ids, begin) in enumerate(zip(sequences, learned, strict=True)):
+        padded[i, : len(ids)] = torch.tensor(ids)
+        taught[i, begin : len(ids)] = True
+    height, width = (max(item.mask_frames.shape[axis] for item in items) for axis in (1, 2))
+    masks = [
+        _padded(torch.from_numpy(mask.astype(np.int8)), height, width, OUTSIDE)
+        for item in items
+        for mask in item.masks
+    ]
+    frames = [
+        _padded(item.mask_frames.permute(3, 0, 1, 2), height, width, 0).permute(1, 2, 3, 0) for item in items
+    ]
+    return Batch(
+        clips=[] if blind else [item.clip for item in items],
+        mask_frames=torch.stack(frames),
+        rows=torch.tensor(rows),
+        ids=padded,
+        lengths=torch.tensor([len(ids) for ids in sequences]),
+        learned=taught,
+        seg=torch.tensor(seg, dtype=torch.long).reshape(-1, 2),
+        masks=torch.stack(masks) if masks else torch.zeros((0, *frames[0].shape[:3])),
+    )
+
+
+def _padded(images: Tensor, height: int, width: int, value: int) -> Tensor:
+    """Images (..., h, w) with rows below and columns to the right up to a size."""
+    return F.pad(images, (0, width - images.shape[-1], 0, height - images.shape[-2]), value=value)
+
+
+class Answers(Objective):
+    """Cross-entropy of the answers, and the masks of their objects."""
+
+    def __init__(
+        self, model: GroundingModel, config: TrainConfig, groups: Sequence[Sequence[Sample]]
+    ) -> None:
+        super().__init__(model)
+        self.config = config
+        self.items = AnswerItems(groups, model, config)
+
+    def collate(self, items: Sequence[Item]) -> Batch:
+        return collate(items, self.model, blind=self.config.objective == "blind")
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return losses(self.model(batch), batch, self.config.losses)

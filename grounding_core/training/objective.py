@@ -1,0 +1,36 @@
+"""What a stage of training minimises."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.data import Dataset as TorchDataset
+
+from grounding_core.model import GroundingModel
+
+
+class Objective(nn.Module):
+    """A model together with how it is taught; its parameters are the model's and its own.
+
+    Attributes:
+        model: what is trained.
+        items: training items by position; a video that can't be used is a line that says why. Every item
+            has an ``id``.
+    """
+
+    items: TorchDataset[Any]
+
+    def __init__(self, model: GroundingModel) -> None:
+        super().__init__()
+        self.model = model
+
+    @abstractmethod
+    def collate(self, items: Sequence[Any]) -> Any:
+        """A batch for :meth:`forward`."""
+
+    @abstractmethod
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        """Weighted losses by name, and their sum ``total``."""

@@ -1,0 +1,110 @@
+"""What of a model trains: frozen parts, low-rank adapters, and the weights that come out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from grounding_core.errors import GroundingError
+from grounding_core.model import GroundingModel
+from grounding_core.training.config import Lora, TrainConfig
+
+_ADAPTER = "default"
+
+
+def choose_parts(model: GroundingModel, config: TrainConfig, console: Console) -> None:
+    """Freeze what the configuration says, put adapters in, and show the list of what trains.
+
+    Raises:
+        GroundingError: a name fits nothing, or nothing is left to train.
+    """
+    model.requires_grad_(True)
+    if config.lora is not None:
+        _adapt(model, config.lora)
+    for name in config.freeze:
+        try:
+            model.get_submodule(name).requires_grad_(False)
+        except AttributeError:
+            roles = ", ".join(name for name, _ in model.named_children())
+            raise GroundingError(
+                f"training.freeze names {name}, which this model does not have.",
+                f"Its roles are {roles}; modules below them go by dotted name.",
+            ) from None
+    table = Table("part", "parameters", "trained", title="What is trained")
+    total = 0
+    for name, part in model.named_children():
+        count = sum(p.numel() for p in part.parameters())
+        trained = sum(p.numel() for p in part.parameters() if p.requires_grad)
+        total += trained
+        table.add_row(name, f"{count:,}", f"{trained:,}" if trained else "no")
+    console.print(table)
+    if not total:
+        raise GroundingError("Every part is frozen.", "Take a role out of training.freeze.")
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """What the optimiser gets: weight decay on matrices only."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def recompute_activations(model: GroundingModel) -> None:
+    """Keep no activations inside the encoders; the backward pass computes them again."""
+    for role in ("image_encoder", "video_encoder"):
+        part = getattr(model, role)
+        if part is None or not any(p.requires_grad for p in part.parameters()):
+            continue
+        forward = part.forward
+
+        def again(*args: Any, forward: Any = forward) -> Any:
+            return torch.utils.checkpoint.checkpoint(forward, *args, use_reentrant=False)
+
+        part.forward = again
+
+
+def _adapt(model: GroundingModel, lora: Lora) -> None:
+    """Low-rank adapters in the language model, whose own weights are frozen (arXiv 2106.09685)."""
+    from peft import LoraConfig, inject_adapter_in_model
+
+    network: Any = model.language_model.get_submodule("network")
+    options = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=list(lora.targets),  # type: ignore[arg-type]
+    )
+    try:
+        inject_adapter_in_model(options, network, _ADAPTER)
+    except ValueError as error:
+        names = sorted({n.rpartition(".")[2] for n, m in network.named_modules() if isinstance(m, nn.Linear)})
+        raise GroundingError(
+            f"training.lora.targets {', '.join(lora.targets)} fit no layer of the language model.",
+            f"Its linear layers: {', '.join(names)}.",
+        ) from error
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+    if lora.embeddings:
+        network.get_input_embeddings().requires_grad_(True)
+        network.get_output_embeddings().requires_grad_(True)
+
+
+def merged_state(model: GroundingModel) -> dict[str, Tensor]:
+    """The model's weights by the names they have without adapters; what adapters add is added."""
+    from peft.tuners.lora import LoraLayer
+
+    state: dict[str, Tensor] = dict(model.state_dict())
+    for name, layer in model.named_modules():
+        if not isinstance(layer, LoraLayer):
+            continue
+        with torch.no_grad():
+            state[f"{name}.base_layer.weight"] = layer.get_base_layer().weight + layer.get_delta_weight(
+                _ADAPTER
+            )
+    return {key.replace(".base_layer.", "."): value for key, value in state.items() if ".lora_" not in key}

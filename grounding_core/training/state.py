@@ -1,0 +1,76 @@
+"""A run's state on disk: each save replaces the one before only when it is complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from grounding_core.checkpoint import save_weights
+from grounding_core.training.objective import Objective
+from grounding_core.training.parts import merged_state
+
+CHECKPOINT = "checkpoint"
+BEST = "best"
+STATE = "state"
+PROGRESS = "progress.json"
+
+
+def save(accelerator: Accelerator, objective: Objective, out: Path, progress: dict[str, Any]) -> None:
+    """Weights for use (float16, adapters merged) and the full state for resuming."""
+    accelerator.wait_for_everyone()
+    partial = out / f".{STATE}-{progress['step']}"
+    accelerator.save_state(str(partial))
+    if accelerator.is_main_process:
+        (partial / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
+        save_weights(merged_state(objective.model), out / CHECKPOINT, dtype=torch.float16)
+        final, old = out / STATE, out / f".{STATE}-old"
+        shutil.rmtree(old, ignore_errors=True)
+        if final.exists():
+            os.replace(final, old)
+        os.replace(partial, final)
+        shutil.rmtree(old, ignore_errors=True)
+    accelerator.wait_for_everyone()
+
+
+def keep_best(out: Path) -> None:
+    """Copy the last checkpoint to ``best/``."""
+    partial = out / f".{BEST}"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(out / CHECKPOINT, partial)
+    shutil.rmtree(out / BEST, ignore_errors=True)
+    os.replace(partial, out / BEST)
+
+
+def progress_of(out: Path) -> dict[str, Any] | None:
+    """What an earlier run in this folder had reached."""
+    folder = _state_folder(out)
+    found: dict[str, Any] | None = None
+    if folder is not None:
+        found = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    return found
+
+
+def resume(accelerator: Accelerator, schedule: Any, out: Path) -> dict[str, Any]:
+    """Load the state of an earlier run in this folder; its progress, or that of a new run."""
+    folder = _state_folder(out)
+    if folder is None:
+        return {"step": 0, "best": None}
+    accelerator.load_state(str(folder))
+    progress: dict[str, Any] = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    schedule.last_epoch = progress["step"]
+    for group, base, rate in zip(
+        schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
+    ):
+        group["lr"] = base * rate(schedule.last_epoch)
+    return progress
+
+
+def _state_folder(out: Path) -> Path | None:
+    # A kill between two renames leaves the old state under its second name.
+    return next((f for f in (out / STATE, out / f".{STATE}-old") if (f / PROGRESS).is_file()), None)

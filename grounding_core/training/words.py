@@ -1,0 +1,171 @@
+"""The objective ``words``: encoders learn to name what is where, before anything is answered.
+
+Published models start from encoders that others have trained on images with text. A model trained from
+nothing has none; this is its substitute. A linear head on the features of each place predicts the words with
+which captions describe the object there (weakly supervised words as targets: Joulin et al., arXiv 1511.02251).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset as TorchDataset
+
+from grounding_core.errors import DataError, GroundingError, VideoError
+from grounding_core.interfaces.dataset import Sample
+from grounding_core.model import GroundingModel
+from grounding_core.training.config import TrainConfig
+from grounding_core.training.data import Position
+from grounding_core.training.objective import Objective
+from grounding_core.types import GroundedText
+from grounding_core.video import sample_indices
+
+_WORD = re.compile(r"[^\W_]+")
+
+
+def clauses(caption: GroundedText) -> dict[int, list[str]]:
+    """Track id -> the words that describe it: its phrases, each with what follows up to the next phrase."""
+    spans = sorted(caption.spans, key=lambda span: span.start)
+    found: dict[int, list[str]] = {}
+    for span, after in zip(spans, [*spans[1:], None], strict=True):
+        text = caption.text[span.start : after.start if after else None]
+        for track in span.tracks:
+            found.setdefault(track, []).extend(_WORD.findall(text.lower()))
+    return found
+
+
+class Vocabulary:
+    """Words of the captions, each with its weight: words that describe everything say nothing (idf)."""
+
+    def __init__(self, captions: Sequence[GroundedText], *, least: int = 2) -> None:
+        described = [set(words) for caption in captions for words in clauses(caption).values()]
+        counts = Counter(word for words in described for word in words)
+        self.words = sorted(word for word, count in counts.items() if count >= least)
+        self.index = {word: i for i, word in enumerate(self.words)}
+        self.weights = torch.tensor([math.log(len(described) / counts[word]) for word in self.words])
+
+    def target(self, words: Sequence[str]) -> Tensor:
+        """Distribution (vocabulary,) over the words of a clause; zeros if it has none."""
+        row = torch.zeros(len(self.words))
+        known = [self.index[word] for word in set(words) if word in self.index]
+        row[known] = self.weights[known]
+        return row / row.sum().clamp(min=1e-6)
+
+
+@dataclass(frozen=True)
+class Described:
+    """A captioned video.
+
+    Attributes:
+        id: of its sample, for messages.
+        frames: uint8 (t, H, W, 3), for the encoders.
+        masks: (k, t, H, W) of the objects.
+        words: (k, v) how much each word of the vocabulary describes each object; a row adds up to 1.
+        single: (s,) indices of frames for parts that see each frame by itself.
+    """
+
+    id: str
+    frames: Tensor
+    masks: Tensor
+    words: Tensor
+    single: Tensor
+
+
+class DescribedItems(TorchDataset[Described | str]):
+    """Captioned videos by (epoch, index); the choice of single frames depends on that and the seed alone."""
+
+    def __init__(
+        self,
+        groups: Sequence[Sequence[Sample]],
+        model: GroundingModel,
+        config: TrainConfig,
+        words: Vocabulary,
+    ) -> None:
+        self.samples = [group[0] for group in groups]
+        self.frames, self.config, self.vocabulary = model.sampling.frames, config, words
+
+    def __getitem__(self, position: Position) -> Described | str:
+        """The item, or one line that says why this video can't be used."""
+        epoch, index = position
+        sample = self.samples[index]
+        try:
+            video, truth = sample.open_video(), sample.load_truth()
+            indices = sample_indices(len(video), self.frames)
+            words = clauses(truth.caption) if truth.caption is not None else {}
+            tracks = [track for track in truth.tracks if track.id in words]
+            if not tracks:
+                return f"{sample.id}: its caption points at no object"
+            rng = np.random.default_rng((self.config.seed, epoch, index))
+            return Described(
+                sample.id,
+                torch.from_numpy(video.frames(indices)),
+                torch.from_numpy(np.stack([track.masks(indices) for track in tracks]).astype(np.uint8)),
+                torch.stack([self.vocabulary.target(words[track.id]) for track in tracks]),
+                torch.from_numpy(np.resize(rng.permutation(len(indices)), self.config.mask_frames)),
+            )
+        except (VideoError, DataError) as error:
+            return f"{sample.id}: {error}"
+
+
+class Words(Objective):
+    """A linear head on every part that has features of places; one loss each."""
+
+    def __init__(
+        self, model: GroundingModel, config: TrainConfig, groups: Sequence[Sequence[Sample]]
+    ) -> None:
+        super().__init__(model)
+        captions = [caption for group in groups if (caption := group[0].load_truth().caption) is not None]
+        vocabulary = Vocabulary(captions)
+        if not vocabulary.words:
+            raise DataError("The captions have no words in common.", "Train on more captioned videos (gcg).")
+        self.items = DescribedItems(groups, model, config, vocabulary)
+        widths: dict[str, int] = {}
+        for role in ("image_encoder", "video_encoder"):
+            spec = model.plan.specs.get(role)
+            if spec is not None and spec.grid is not None:
+                widths[role] = spec.width
+        if model.mask_decoder.has_image_map:
+            widths["mask_decoder"] = model.plan.specs["mask_decoder"].prompt_width
+        trained = {role for role in widths if any(p.requires_grad for p in getattr(model, role).parameters())}
+        if not trained:
+            raise GroundingError(
+                "No trained part has features of places.", "Thaw an encoder, or leave this stage out."
+            )
+        self.heads = nn.ModuleDict({r: nn.Linear(widths[r], len(vocabulary.words)) for r in sorted(trained)})
+
+    def collate(self, items: Sequence[Described]) -> list[Described]:
+        return list(items)
+
+    def forward(self, batch: Sequence[Described]) -> dict[str, Tensor]:
+        found = {role: self._loss(role, batch) for role in self.heads}
+        return {**found, "total": torch.stack(list(found.values())).sum()}
+
+    def _loss(self, role: str, batch: Sequence[Described]) -> Tensor:
+        """Cross-entropy of the words at each place, weighted by how much of it objects cover."""
+        part, masks = getattr(self.model, role), [item.masks for item in batch]
+        if role == "video_encoder":
+            features, grid = part([item.frames for item in batch]), self.model.plan.specs[role].grid
+        else:
+            masks = [item.masks[:, item.single] for item in batch]
+            frames = [item.frames[item.single] for item in batch]
+            if role == "image_encoder":
+                features, grid = part(frames), self.model.plan.specs[role].grid
+            else:
+                maps = part.image_map(torch.cat(frames))
+                features = maps.flatten(2).transpose(1, 2).unflatten(0, (len(frames), -1))
+                grid = maps.shape[-2:]
+        shape = (features.shape[1], *grid)
+        cover = [F.adaptive_avg_pool3d(mask.float(), shape).flatten(1) for mask in masks]
+        target = torch.stack([own.T @ item.words for own, item in zip(cover, batch, strict=True)])
+        logits = self.heads[role](features.flatten(1, 2)).float()
+        covered = torch.cat([own.sum(0) for own in cover]).sum().clamp(min=1)
+        loss: Tensor = -(target * logits.log_softmax(-1)).sum() / covered
+        return loss
