@@ -3,14 +3,18 @@
 from pathlib import Path
 
 from . import (
+    activitynet_gcg,
     grandf,
+    hcstvg,
     mevis,
+    mevis_gcg,
     reason_seg,
     reason_vos,
     ref_davis,
     ref_youtube_vos,
     refcoco,
     revos,
+    tube_gcg,
     video_gcg,
     vidstg,
 )
@@ -19,7 +23,8 @@ from .scene import FRAMES, SIZE, VIDEOS, box_mask, rle, write_mp4
 __all__ = ["FRAMES", "SIZE", "VIDEOS", "box_mask", "rle", "write_mp4", "write_official"]
 
 LAYOUTS = (
-    grandf, mevis, reason_seg, reason_vos, ref_davis, ref_youtube_vos, refcoco, revos, video_gcg, vidstg,
+    activitynet_gcg, grandf, hcstvg, mevis, mevis_gcg, reason_seg, reason_vos, ref_davis, ref_youtube_vos,
+    refcoco, revos, tube_gcg, video_gcg, vidstg,
 )  # fmt: skip
 
 
