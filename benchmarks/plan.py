@@ -11,6 +11,7 @@ from typing import Any
 from rich.progress import Progress
 
 from benchmarks.disk import replace_text
+from benchmarks.metrics.text_similarity import DEFAULT
 from benchmarks.selection import Selection
 from benchmarks.units import Unit, find_units
 from grounding_core.errors import DataError, GroundingError
@@ -27,6 +28,7 @@ class Plan:
         fingerprint: what shapes its answers.
         tasks, datasets, data_root, selection: what is asked, as the command line named it.
         data: hash of each unit's data.
+        text_similarity: how phrases are compared: ``name`` or ``name:source``.
     """
 
     model: str
@@ -36,6 +38,7 @@ class Plan:
     data_root: str | None
     selection: Selection
     data: Mapping[str, str]
+    text_similarity: str = DEFAULT
 
     @classmethod
     def of(
@@ -47,10 +50,11 @@ class Plan:
         data_root: Path | None,
         selection: Selection,
         bars: Progress,
+        text_similarity: str = DEFAULT,
     ) -> tuple[Plan, list[Unit]]:
         """A new plan, and the samples it is about."""
         root = None if data_root is None else str(data_root.absolute())
-        plan = cls(model, fingerprint, tasks, datasets, root, selection, {})
+        plan = cls(model, fingerprint, tasks, datasets, root, selection, {}, text_similarity)
         units = plan._find(bars)
         return replace(plan, data={unit.label: unit.data for unit in units}), units
 

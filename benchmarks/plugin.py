@@ -27,6 +27,18 @@ def grounding_entries() -> list[Entry]:
             "benchmarks.tasks.refseg:ReferringSegmentation",
             summary="mask what an expression names",
         ),
+        Entry(
+            "text_similarity",
+            "token-f1",
+            "benchmarks.metrics.text_similarity:TokenF1",
+            summary="words two phrases share; offline",
+        ),
+        Entry(
+            "text_similarity",
+            "bert",
+            "benchmarks.metrics.text_similarity:Bert",
+            summary="cosine of BERT-base-uncased, as VideoGLaMM; or bert:FOLDER",
+        ),
         Entry("dataset", "mevis", "benchmarks.datasets.mevis:MeViS", summary="refseg; motion expressions"),
         Entry(
             "dataset",

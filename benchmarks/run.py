@@ -12,6 +12,7 @@ from rich.progress import Progress
 from benchmarks.baselines import BASELINES
 from benchmarks.finish import finish, progress, stores
 from benchmarks.lock import locked
+from benchmarks.metrics.text_similarity import DEFAULT, load_similarity
 from benchmarks.plan import Plan
 from benchmarks.predict import pending, predict
 from benchmarks.predictors import Predictor, RecipePredictor
@@ -52,6 +53,9 @@ def run(
         list[str] | None,
         typer.Option("--set", metavar="A.B=C", help="Change an option of the recipe; repeatable."),
     ] = None,
+    text_similarity: Annotated[
+        str, typer.Option(help="How gcg compares phrases: token-f1, bert, or bert:FOLDER.")
+    ] = DEFAULT,
     out: Annotated[
         Path | None, typer.Option(help="Run folder; default: a folder of its own below ./runs.")
     ] = None,
@@ -74,6 +78,7 @@ def run(
             datasets=names(datasets, "data set"),
             selection=_selection(limit, ids, shuffle_seed),
             retry_errors=retry_errors,
+            text_similarity=text_similarity,
             out=out,
             data_root=data_root,
             console=Console(),
@@ -97,6 +102,7 @@ def bench(
     datasets: list[str],
     selection: Selection,
     retry_errors: bool,
+    text_similarity: str,
     out: Path | None,
     data_root: Path | None,
     console: Console,
@@ -110,6 +116,7 @@ def bench(
         datasets: ``name`` or ``name:split``.
         selection: which samples of each split.
         retry_errors: try samples again that failed before.
+        text_similarity: how phrases are compared: ``name`` or ``name:source``.
         out: run folder; None names one below ./runs by everything that shapes the report.
         data_root: folder above the data sets; generated ones that are not there are made in the cache.
         console: where tables go; progress goes to stderr.
@@ -122,7 +129,10 @@ def bench(
     """
     model = RecipePredictor(Recipe.load(recipe, overrides))
     with progress(Console(stderr=True)) as bars:
-        plan, units = Plan.of(model.name, model.fingerprint(), tasks, datasets, data_root, selection, bars)
+        plan, units = Plan.of(
+            model.name, model.fingerprint(), tasks, datasets, data_root, selection, bars, text_similarity
+        )
+        load_similarity(text_similarity)  # a wrong name ends the run before it begins
         folder = out or Path("runs") / f"{model.name}-{_key(plan, units)}"
         with locked(folder):
             plan.begin(folder)

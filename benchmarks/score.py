@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,10 +18,17 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-def score(run: Annotated[Path, typer.Argument(help="A folder made by benchmarks.run.")]) -> None:
+def score(
+    run: Annotated[Path, typer.Argument(help="A folder made by benchmarks.run.")],
+    text_similarity: Annotated[
+        str | None, typer.Option(help="How phrases are compared; default: as in the run.")
+    ] = None,
+) -> None:
     """Score predictions and write the reports again; loads no model."""
     try:
         plan = Plan.read(run)
+        if text_similarity is not None:
+            plan = replace(plan, text_similarity=text_similarity)
         with progress(Console(stderr=True)) as bars, locked(run):
             finish(run, plan, plan.units(bars), bars, Console())
     except GroundingError as error:

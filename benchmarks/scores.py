@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.facts import digest_of, facts_of
-from benchmarks.store import Prediction, PredictionStore
-from benchmarks.tasks.base import Counts, Task, TextPair
+from benchmarks.judging import Job, Judge, Verdict, available_cores, judge_all
+from benchmarks.store import Predictions, PredictionStore
+from benchmarks.tasks.base import Task, TextPair
 from benchmarks.units import Unit
-from grounding_core.errors import DataError, GroundingError
-from grounding_core.types import GroundedText
+from grounding_core.interfaces.dataset import Truth
 
 MODEL = "model"
 """Key of the recipe's own predictions beside the baselines' names."""
 
-NOT_PREDICTED = "not predicted yet"
+POOLED_FROM = 200
+"""With fewer samples, starting processes takes longer than they save."""
+
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class PredictorScores:
         seconds: spent on predicting, all samples together.
     """
 
-    counts: Mapping[str, npt.NDArray[np.float64]]
+    counts: Mapping[str, FloatArray]
     errors: Mapping[str, str]
     seconds: float
 
@@ -40,79 +43,136 @@ class PredictorScores:
 class UnitScores:
     """All predictors on one unit; the first is the model.
 
-    ``facts`` are by sample id: its tags and what its truth tells, for breakdowns; ``truths``
-    are by sample id: hashes of the truth that was scored against.
+    ``predictions`` are the model's, read from its file when they are asked for; ``facts`` are by sample id:
+    its tags and what its truth tells, for breakdowns; ``truths`` are by sample id: hashes of the truth that
+    was scored against.
     """
 
     unit: Unit
     task: Task
     predictors: Mapping[str, PredictorScores]
-    answers: Mapping[str, GroundedText | None] = field(repr=False)
+    predictions: Predictions = field(repr=False)
     facts: Mapping[str, Mapping[str, str]] = field(repr=False)
     truths: Mapping[str, str] = field(repr=False)
 
 
 def score_unit(
-    unit: Unit, task: Task, stores: Mapping[str, PredictionStore], advance: Callable[[], None]
+    unit: Unit,
+    task: Task,
+    stores: Mapping[str, PredictionStore],
+    advance: Callable[[], None],
+    workers: int | None = None,
 ) -> UnitScores:
-    """Judge every sample of a unit for every predictor.
+    """Judge every sample of a unit for every predictor, video by video.
+
+    Memory grows by the counts of a sample only: predictions and truths are read as they are needed.
 
     Args:
         unit: samples and their truth.
         task: the judge.
         stores: predictor -> its predictions; the model first.
         advance: told after each sample.
+        workers: processes; None takes all cores where there are enough samples.
 
     Raises:
         DataError: truth is missing or malformed, or a predictions file is damaged.
     """
-    found = {name: store.predictions() for name, store in stores.items()}
-    counts: dict[str, list[Counts]] = {name: [] for name in stores}
-    texts: dict[str, list[TextPair]] = {name: [] for name in stores}
-    errors: dict[str, dict[str, str]] = {name: {} for name in stores}
-    facts: dict[str, Mapping[str, str]] = {}
-    truths: dict[str, str] = {}
-    for sample in unit.samples:
-        truth = sample.load_truth()
-        facts[sample.id] = facts_of(sample, truth)
-        truths[sample.id] = digest_of(truth)
-        for name, predictions in found.items():
-            prediction = predictions.get(sample.id) or Prediction(sample.id, None, 0.0, NOT_PREDICTED)
-            error = prediction.error
-            try:
-                judged = task.score(prediction.answer, truth)
-            except DataError:
-                raise
-            except GroundingError as misfit:
-                error = str(misfit)
-                judged = task.score(None, truth)
-            counts[name].append(judged.counts)
-            if error:
-                errors[name][sample.id] = error
-            if judged.texts is not None:
-                texts[name].append(judged.texts)
-        advance()
-    corpus = task.judge_texts({name: pairs for name, pairs in texts.items() if pairs})
+    if workers is None:
+        workers = available_cores() if len(unit.samples) >= POOLED_FROM else 1
+    truths = _Truths(unit)
+    table = {name: _Columns(len(unit.samples)) for name in stores}
+    judge = Judge(task, {name: store.path for name, store in stores.items()})
+    for job, verdicts in judge_all(judge, truths.jobs(_places(unit, stores)), workers):
+        for name, verdict in verdicts.items():
+            table[name].add(job.rows, verdict)
+        for _ in job.rows:
+            advance()
+    tags = [sample.tags for sample in unit.samples]
+    corpus = task.judge_texts({name: found.pairs() for name, found in table.items() if found.texts})
+    for name, found in table.items():
+        found.counts |= task.combine(tags, found.counts)
+        found.counts |= corpus.get(name, {})
+    ids = [sample.id for sample in unit.samples]
     return UnitScores(
         unit=unit,
         task=task,
         predictors={
             name: PredictorScores(
-                counts={**_columns(counts[name]), **corpus.get(name, {})},
-                errors=errors[name],
-                seconds=_seconds(unit, found[name]),
+                counts=found.counts,
+                errors={ids[row]: found.errors[row] for row in sorted(found.errors)},
+                seconds=found.seconds,
             )
-            for name in stores
+            for name, found in table.items()
         },
-        answers={id: prediction.answer for id, prediction in found[MODEL].items()},
-        facts=facts,
-        truths=truths,
+        predictions=stores[MODEL].predictions(),
+        facts=truths.facts,
+        truths=truths.digests,
     )
 
 
-def _columns(rows: Sequence[Counts]) -> dict[str, npt.NDArray[np.float64]]:
-    return {key: np.array([row[key] for row in rows], dtype=np.float64) for key in rows[0]}
+def _places(unit: Unit, stores: Mapping[str, PredictionStore]) -> dict[str, npt.NDArray[np.int64]]:
+    """For each predictor, where in its file each sample's prediction begins."""
+    found = {}
+    for name, store in stores.items():
+        predictions = store.predictions()
+        found[name] = np.array([predictions.place(sample.id) for sample in unit.samples], dtype=np.int64)
+    return found
 
 
-def _seconds(unit: Unit, predictions: Mapping[str, Prediction]) -> float:
-    return sum(predictions[sample.id].seconds for sample in unit.samples if sample.id in predictions)
+class _Truths:
+    """Reads the truth of one video after the other, and keeps only what reports need of it."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        self.facts: dict[str, Mapping[str, str]] = {}
+        self.digests: dict[str, str] = {}
+        self._seen: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+
+    def jobs(self, places: Mapping[str, npt.NDArray[np.int64]]) -> Iterator[Job]:
+        """One job a video, in the order of their first samples."""
+        videos: dict[str, list[int]] = {}
+        for row, sample in enumerate(self._unit.samples):
+            videos.setdefault(sample.video_id, []).append(row)
+        for rows in videos.values():
+            samples = [self._unit.samples[row] for row in rows]
+            yield Job(
+                rows=rows,
+                tags=[sample.tags for sample in samples],
+                truths=[self._read(row) for row in rows],
+                places={name: found[rows].tolist() for name, found in places.items()},
+            )
+
+    def _read(self, row: int) -> Truth:
+        sample = self._unit.samples[row]
+        truth = sample.load_truth()
+        facts = facts_of(sample, truth)
+        # Many samples have the same facts.
+        self.facts[sample.id] = self._seen.setdefault(tuple(sorted(facts.items())), facts)
+        self.digests[sample.id] = digest_of(truth)
+        return truth
+
+
+class _Columns:
+    """One predictor's counts as arrays, filled row by row."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self.counts: dict[str, FloatArray] = {}
+        self.errors: dict[int, str] = {}
+        self.texts: dict[int, TextPair] = {}
+        self.seconds = 0.0
+
+    def add(self, rows: Sequence[int], verdict: Verdict) -> None:
+        """Take over what was found about some samples."""
+        for row, counts in zip(rows, verdict.counts, strict=True):
+            for key, values in counts.items():
+                if key not in self.counts:
+                    self.counts[key] = np.zeros((self._rows, len(values)))
+                self.counts[key][row] = values
+        self.errors |= verdict.errors
+        self.texts |= verdict.texts
+        self.seconds += verdict.seconds
+
+    def pairs(self) -> list[TextPair]:
+        """Candidates and references in the order of the samples."""
+        return [self.texts[row] for row in sorted(self.texts)]

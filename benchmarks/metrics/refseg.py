@@ -1,8 +1,7 @@
 """Region similarity J and boundary accuracy F of DAVIS 2017, frame by frame.
 
-Equal to ``db_eval_iou`` and ``db_eval_boundary`` of davis2017-evaluation (ac7c43f), but each frame is
-cropped to the box of its two masks, and the tolerance band comes from running counts instead of a
-dilation with a disk, whose cost grows with the disk's area.
+Equal to ``db_eval_iou``, ``db_eval_boundary`` and ``db_statistics`` of davis2017-evaluation (ac7c43f), but
+masks are packed 64 pixels to a word and each frame is cropped to what its two masks fill.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+
+from benchmarks.metrics import bits
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
@@ -30,75 +31,66 @@ def boundary_map(mask: BoolArray) -> BoolArray:
     The last row looks only right, the last column only down, the last pixel nowhere; so an image that is
     all foreground has no boundary.
     """
-    edges = np.zeros(mask.shape, dtype=bool)
-    right = mask[:, :-1] ^ mask[:, 1:]
-    down = mask[:-1] ^ mask[1:]
-    edges[:, :-1] = right
-    edges[:-1] |= down
-    edges[:-1, :-1] |= mask[:-1, :-1] ^ mask[1:, 1:]
-    return edges
-
-
-def _crop(first: BoolArray, second: BoolArray) -> tuple[slice, slice]:
-    """The box of both masks, one pixel wider to the left and above, where their boundaries may lie."""
-    either = first | second
-    rows = np.flatnonzero(either.any(axis=1))
-    if rows.size == 0:
-        return slice(0, 0), slice(0, 0)
-    columns = np.flatnonzero(either[rows[0] : rows[-1] + 1].any(axis=0))
-    # One more pixel on the far side keeps the "differs from its neighbour" rule of the whole image.
-    return (
-        slice(max(int(rows[0]) - 1, 0), int(rows[-1]) + 2),
-        slice(max(int(columns[0]) - 1, 0), int(columns[-1]) + 2),
-    )
-
-
-def frame_j(truth: BoolArray, predicted: BoolArray) -> float:
-    """Intersection over union of two masks (H, W); 1 if both are empty."""
-    union = np.count_nonzero(truth | predicted)
-    return 1.0 if union == 0 else np.count_nonzero(truth & predicted) / union
-
-
-def frame_f(truth: BoolArray, predicted: BoolArray, bound_th: float = BOUND_TH) -> float:
-    """Boundary F-measure of two masks (H, W); 1 if neither has a boundary, 0 if only one has."""
-    radius = tolerance((truth.shape[0], truth.shape[1]), bound_th)
-    box = _crop(truth, predicted)
-    truth_edges, predicted_edges = boundary_map(truth[box]), boundary_map(predicted[box])
-    n_truth, n_predicted = np.count_nonzero(truth_edges), np.count_nonzero(predicted_edges)
-    if n_truth == 0 or n_predicted == 0:
-        return 1.0 if n_truth == n_predicted else 0.0
-    precision = _within(predicted_edges, truth_edges, radius) / n_predicted
-    recall = _within(truth_edges, predicted_edges, radius) / n_truth
-    return 0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall)
-
-
-def _within(points: BoolArray, targets: BoolArray, radius: float) -> int:
-    """How many True pixels of ``points`` have a True pixel of ``targets`` within ``radius``.
-
-    A disk is a stack of horizontal runs, and a run holds a target where a running count changes over it:
-    one comparison of a shifted array for each row of the disk.
-    """
-    reach = int(radius)
-    height, width = targets.shape
-    counts = np.zeros((height, width + 2 * reach + 1), dtype=np.int32)
-    np.cumsum(targets, axis=1, out=counts[:, reach + 1 : reach + 1 + width])
-    counts[:, reach + 1 + width :] = counts[:, reach + width, None]
-    near = np.zeros((height, width), dtype=bool)
-    for shift in range(min(reach, height - 1) + 1):
-        run = math.isqrt(int(radius * radius - shift * shift))
-        row = counts[:, reach + run + 1 :][:, :width] != counts[:, reach - run :][:, :width]
-        near[shift:] |= row[: height - shift]
-        near[: height - shift] |= row[shift:]
-    return int(np.count_nonzero(near & points))
+    height, width = mask.shape
+    edges = bits.boundary(bits.pack(mask), width - 1)
+    flat = np.unpackbits(edges.view(np.uint8), axis=1, bitorder="little")
+    return np.asarray(flat[:, :width].reshape(height, width), dtype=bool)
 
 
 def frame_scores(
     truth: BoolArray, predicted: BoolArray, void: BoolArray | None = None, bound_th: float = BOUND_TH
 ) -> tuple[float, float]:
-    """(J, F) of one frame's masks (H, W); ``void`` pixels (H, W) count as background in both."""
+    """(J, F) of one frame's masks (H, W).
+
+    J is intersection over union, 1 if both masks are empty. F is 1 if neither mask has a boundary and 0 if
+    only one has.
+
+    Args:
+        truth: true mask.
+        predicted: predicted mask.
+        void: pixels that count as background in both.
+        bound_th: tolerance, see :func:`tolerance`.
+    """
+    radius = tolerance((truth.shape[0], truth.shape[1]), bound_th)
     if void is not None:
         truth, predicted = truth & ~void, predicted & ~void
-    return frame_j(truth, predicted), frame_f(truth, predicted, bound_th)
+    if not truth.flags.c_contiguous and not predicted.flags.c_contiguous:
+        # Run-length codes decode column by column. All rules are the same for rows and columns.
+        truth, predicted = truth.T, predicted.T
+    first, second = bits.pack(truth), bits.pack(predicted)
+    both, either = first & second, first | second
+    filled = bits.used(either)
+    if filled is None:
+        return 1.0, 1.0
+    j = bits.count(both) / bits.count(either)
+    rows, words, last_column = _crop(filled, (truth.shape[0], truth.shape[1]))
+    return j, _boundary_f(first[rows, words], second[rows, words], last_column, radius)
+
+
+def _crop(filled: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[slice, slice, int | None]:
+    """The part in which boundaries may lie: one pixel more on each side of what the masks fill.
+
+    Returns:
+        Rows, words, and the image's last column counted from the first of these words, if it is in them.
+    """
+    top, bottom, left, right = filled
+    first, last = max(left - 1, 0) // 64, min(right + 1, size[1] - 1) // 64
+    edge = size[1] - 1 - 64 * first
+    return (
+        slice(max(top - 1, 0), bottom + 2),
+        slice(first, last + 1),
+        edge if edge < 64 * (last + 1 - first) else None,
+    )
+
+
+def _boundary_f(truth: bits.Words, predicted: bits.Words, last_column: int | None, radius: float) -> float:
+    truth_edges, predicted_edges = bits.boundary(truth, last_column), bits.boundary(predicted, last_column)
+    n_truth, n_predicted = bits.count(truth_edges), bits.count(predicted_edges)
+    if n_truth == 0 or n_predicted == 0:
+        return 1.0 if n_truth == n_predicted else 0.0
+    precision = bits.count(predicted_edges & bits.dilate(truth_edges, radius)) / n_predicted
+    recall = bits.count(truth_edges & bits.dilate(predicted_edges, radius)) / n_truth
+    return 0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall)
 
 
 def scores(
@@ -116,15 +108,41 @@ def scores(
 def statistics(values: npt.ArrayLike) -> tuple[float, float, float]:
     """DAVIS mean M, recall R (share of frames strictly above 0.5) and decay D (first minus last quarter).
 
-    The official code holds the quarters' edges in uint8, which wraps beyond 256 frames; here they do not.
     NaN frames are left out of M and D and count as 0 in R.
     """
     frames = np.asarray(values, dtype=np.float64)
     if frames.size == 0:
         return math.nan, math.nan, math.nan
-    edges = (np.round(np.linspace(1, frames.size, 5) + 1e-10) - 1).astype(int)
-    quarters = [frames[edges[i] : edges[i + 1] + 1] for i in range(4)]
-    return _mean(frames), float(np.mean(frames > 0.5)), _mean(quarters[0]) - _mean(quarters[3])
+    edges = [int(edge) for edge in _quarter_edges(frames.size)]
+    return _statistics(frames, (edges[0], edges[1] + 1), (edges[3], edges[4] + 1))
+
+
+def statistics_official(values: npt.ArrayLike, *, numpy_2: bool = False) -> tuple[float, float, float]:
+    """The same as the official code gives it, which holds the quarters' edges in 8 bits.
+
+    Beyond 256 frames the edges wrap around, and D is meaningless or NaN.
+
+    Args:
+        values: one number a frame.
+        numpy_2: as under NumPy 2 and later, where the end of a quarter wraps as well, from 256 frames on.
+    """
+    frames = np.asarray(values, dtype=np.float64)
+    if frames.size == 0:
+        return math.nan, math.nan, math.nan
+    edges = [int(edge) % 256 for edge in _quarter_edges(frames.size)]
+    ends = [(edge + 1) % 256 if numpy_2 else edge + 1 for edge in edges]
+    return _statistics(frames, (edges[0], ends[1]), (edges[3], ends[4]))
+
+
+def _quarter_edges(n: int) -> FloatArray:
+    return np.asarray(np.round(np.linspace(1, n, 5) + 1e-10) - 1)
+
+
+def _statistics(
+    frames: FloatArray, first: tuple[int, int], last: tuple[int, int]
+) -> tuple[float, float, float]:
+    decay = _mean(frames[slice(*first)]) - _mean(frames[slice(*last)])
+    return _mean(frames), float(np.mean(frames > 0.5)), decay
 
 
 def _mean(values: FloatArray) -> float:

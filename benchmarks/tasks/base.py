@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.metrics.text_similarity import DEFAULT
 from benchmarks.stats import Measure
 from grounding_core.errors import GroundingError, PluginError
 from grounding_core.interfaces.dataset import Truth
@@ -56,6 +57,10 @@ class Task(ABC):
         name, title: what commands and people call it.
         headline: the measure by which best and worst samples are chosen.
         measures: all numbers it can give, in the order of the tables.
+
+    Args:
+        workspace: folder in which it may keep what is costly to compute.
+        text_similarity: how phrases are compared, where the task does that.
     """
 
     name: ClassVar[str]
@@ -63,8 +68,9 @@ class Task(ABC):
     headline: ClassVar[str]
     measures: ClassVar[tuple[Measure, ...]]
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, text_similarity: str = DEFAULT) -> None:
         self.workspace = workspace
+        self.text_similarity = text_similarity
         self.protocol: dict[str, str] = {}
         """Facts that must travel with the numbers."""
         self.notes: list[str] = []
@@ -99,6 +105,32 @@ class Task(ABC):
             GroundingError: the answer does not fit the video, e.g. masks of another size.
         """
 
+    def judge_video(
+        self,
+        tags: Sequence[Mapping[str, str]],
+        truths: Sequence[Truth],
+        answers: Sequence[GroundedText | None],
+    ) -> Sequence[Counts]:
+        """Counts of measures that need all answers about one video; a row a sample, all with the same keys.
+
+        Args:
+            tags: of the samples of one video.
+            truths: of these samples.
+            answers: to these samples; one that does not fit its truth is None.
+        """
+        return [{} for _ in answers]
+
+    def combine(
+        self, tags: Sequence[Mapping[str, str]], counts: Mapping[str, npt.NDArray[np.float64]]
+    ) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Measures made of those of all samples, such as a mean of means: measure -> counts (n, d).
+
+        Args:
+            tags: of the n samples.
+            counts: what was judged so far, measure -> (n, d).
+        """
+        return {}
+
     def judge_texts(
         self, texts: Mapping[str, Sequence[TextPair]]
     ) -> Mapping[str, Mapping[str, npt.NDArray[np.float64]]]:
@@ -106,17 +138,18 @@ class Task(ABC):
         return {}
 
 
-def load_task(name: str, workspace: Path) -> Task:
+def load_task(name: str, workspace: Path, text_similarity: str = DEFAULT) -> Task:
     """A task with every installed metric that measures it.
 
     Args:
         name: of the task.
         workspace: folder in which it may keep what is costly to compute.
+        text_similarity: how phrases are compared, where the task does that: ``name`` or ``name:source``.
 
     Raises:
         PluginError: the task is unknown, or a metric can't be loaded or takes another's key.
     """
-    task: Task = registry().load("task", name)(workspace)
+    task: Task = registry().load("task", name)(workspace, text_similarity)
     for other in registry().names("metric"):
         metric: type[Metric] = registry().load("metric", other)
         if metric.task != name:

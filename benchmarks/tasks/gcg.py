@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.metrics import gcg
-from benchmarks.metrics.captions import CaptionScorer, meteor_counts, meteor_score
-from benchmarks.metrics.clair import Clair
-from benchmarks.metrics.text_similarity import TextSimilarity, TokenF1
+from benchmarks.metrics import gcg, meteor
+from benchmarks.metrics.captions import (
+    BLEU_ORDERS,
+    CaptionScorer,
+    bleu_counts,
+    bleu_score,
+    cider,
+    prepare,
+    rouge_l,
+)
+from benchmarks.metrics.clair import SAMPLING, Clair
+from benchmarks.metrics.endpoint import Endpoint
+from benchmarks.metrics.text_similarity import DEFAULT, Bert, load_similarity
 from benchmarks.stats import Measure
 from benchmarks.tasks.base import Counts, Judgement, Task, TextPair, fitting
 from grounding_core.errors import GroundingError
@@ -23,8 +33,12 @@ from grounding_core.types import GroundedText
 FloatArray = npt.NDArray[np.float64]
 
 
+def _bleu(order: int, counts: FloatArray) -> FloatArray:
+    return np.asarray(bleu_score(counts)[..., order - 1])
+
+
 class GroundedCaptions(Task):
-    """Mask mIoU, recall of phrases with masks, METEOR, CIDEr; CLAIR where an endpoint is configured."""
+    """Mask mIoU, recall of phrases with masks, word metrics; CLAIR where an endpoint is configured."""
 
     name: ClassVar[str] = "gcg"
     title: ClassVar[str] = "Grounded caption generation"
@@ -39,15 +53,27 @@ class GroundedCaptions(Task):
             "as VideoGLaMM: stops at the first best pair that misses a threshold",
             brief=False,
         ),
-        Measure("meteor", "METEOR", "METEOR 1.5 of the corpus", finish=meteor_score),
+        *(
+            Measure(
+                f"bleu{order}",
+                f"BLEU-{order}",
+                f"BLEU-{order} of the corpus, closest reference length",
+                finish=partial(_bleu, order),
+                brief=False,
+            )
+            for order in range(1, BLEU_ORDERS + 1)
+        ),
+        Measure("meteor", "METEOR", "METEOR 1.5 of the corpus", finish=meteor.score),
+        Measure("rouge_l", "ROUGE-L", "longest common subsequence, beta 1.2, mean of captions", brief=False),
         Measure("cider", "CIDEr", "CIDEr-D, document frequencies from this corpus", percent=False),
         Measure("clair", "CLAIR", "a language model rates candidate against reference", brief=False),
     )
 
-    def __init__(self, workspace: Path) -> None:
-        super().__init__(workspace)
-        self.similarity: TextSimilarity = TokenF1()
-        self.protocol["text similarity"] = f"{self.similarity.name} (offline; official: BERT cosine)"
+    def __init__(self, workspace: Path, text_similarity: str = DEFAULT) -> None:
+        super().__init__(workspace, text_similarity)
+        self.similarity = load_similarity(text_similarity)
+        official = "" if self.similarity.name == Bert.name else f"; official: {Bert.OFFICIAL}, cosine"
+        self.protocol["text similarity"] = f"{self.similarity.described}{official}"
 
     def judge(self, answer: GroundedText | None, truth: Truth) -> Judgement:
         """Each phrase of the answer, with the union of its tracks, against each true phrase."""
@@ -75,20 +101,18 @@ class GroundedCaptions(Task):
         return Judgement(counts, (answer.text, truth.caption.text))
 
     def judge_texts(self, texts: Mapping[str, Sequence[TextPair]]) -> Mapping[str, Mapping[str, FloatArray]]:
-        """METEOR and CIDEr of each predictor's captions; CLAIR of the first predictor's, the model's."""
+        """Word metrics of each predictor's captions; CLAIR of the first predictor's, the model's."""
         found: dict[str, dict[str, FloatArray]] = {name: {} for name in texts}
         try:
             self._words(texts, found)
         except GroundingError as error:
-            self.notes.append(f"METEOR and CIDEr were not computed: {error}")
-        clair = Clair.from_environment(self.workspace / "clair.json")
-        if clair is not None and texts:
+            self.notes.append(f"BLEU, METEOR, ROUGE-L and CIDEr were not computed: {error}")
+        if texts:
             model = next(iter(texts))
-            scores = np.array(
-                [clair.score(candidate, reference).score for candidate, reference in texts[model]]
-            )
-            found[model]["clair"] = np.stack([scores, np.ones(len(scores))], axis=1)
-            self.protocol["CLAIR"] = clair.model
+            try:
+                found[model] |= self._clair(texts[model])
+            except GroundingError as error:
+                self.notes.append(f"CLAIR was not computed: {error}")
         return found
 
     def _words(
@@ -96,15 +120,38 @@ class GroundedCaptions(Task):
     ) -> None:
         scorer = CaptionScorer(self.workspace / "meteor.json")
         flat = [(candidate, (reference,)) for pairs in texts.values() for candidate, reference in pairs]
-        pairs = scorer.prepare(flat)
-        meteor = meteor_counts(scorer.meteor_statistics(pairs))
+        pairs = prepare(flat)
+        # All predictors at once: METEOR takes seconds to read its tables.
+        counts = meteor.counts(scorer.meteor_statistics(pairs))
         start = 0
         for name, given in texts.items():
             own = slice(start, start + len(given))
-            cider = scorer.cider(pairs[own])
-            found[name]["meteor"] = meteor[own]
-            found[name]["cider"] = np.stack([cider, np.ones(len(cider))], axis=1)
             start += len(given)
+            bleu = bleu_counts(pairs[own])
+            found[name] |= {f"bleu{order}": bleu for order in range(1, BLEU_ORDERS + 1)}
+            found[name]["meteor"] = counts[own]
+            found[name]["rouge_l"] = _each(rouge_l(pairs[own]))
+            found[name]["cider"] = _each(cider(pairs[own]))
+
+    def _clair(self, pairs: Sequence[TextPair]) -> dict[str, FloatArray]:
+        endpoint = Endpoint.from_environment()
+        if endpoint is None:
+            self.notes.append("CLAIR was not computed: OPENAI_BASE_URL and CLAIR_MODEL name no endpoint.")
+            return {}
+        clair = Clair(endpoint, self.workspace)
+        scores = clair.scores(pairs)
+        cost, usage = endpoint.cost(clair.usage), clair.usage
+        price = "" if cost is None else f", cost {cost:.4f}"
+        self.protocol["CLAIR"] = (
+            f"{endpoint.model}, {SAMPLING['max_tokens']} tokens at temperature {SAMPLING['temperature']}; "
+            f"{usage.calls} calls, {usage.prompt_tokens} + {usage.reply_tokens} tokens{price}"
+        )
+        return {"clair": _each(np.asarray(scores, dtype=np.float64))}
+
+
+def _each(values: FloatArray) -> FloatArray:
+    """Counts (n, 2) of a mean over captions."""
+    return np.stack([values, np.ones(len(values))], axis=1)
 
 
 def _phrases(caption: GroundedText) -> tuple[list[str], list[MaskTrack]]:

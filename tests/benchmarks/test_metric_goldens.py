@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.parity import CHECKS, app
+from benchmarks.parity.__main__ import CHECKS, app
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -26,7 +26,7 @@ def test_a_changed_number_fails(golden: Path, tmp_path: Path, monkeypatch, capsy
     content["samples"][0]["miou"] += 1e-6
     path.unlink()
     path.write_text(json.dumps(content))
-    monkeypatch.setattr("benchmarks.parity.CHECKS", CHECKS[2:3])
+    monkeypatch.setattr("benchmarks.parity.__main__.CHECKS", CHECKS[2:3])
     with pytest.raises(SystemExit) as end:
         app([str(folder)])
     assert end.value.code == 1

@@ -1,0 +1,141 @@
+"""Judging the answers to one video at a time, in this process or in others: what a pool of workers runs."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from benchmarks.store import Prediction, read_at
+from benchmarks.tasks.base import Counts, Task, TextPair, load_task
+from grounding_core.errors import DataError, GroundingError
+from grounding_core.interfaces.dataset import Truth
+from grounding_core.types import GroundedText
+
+NOT_PREDICTED = "not predicted yet"
+ABSENT = -1
+"""Place of a prediction that is not there."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The samples of one video.
+
+    Attributes:
+        rows: of the samples in their unit.
+        tags, truths: of these samples.
+        places: predictor -> where in its file the prediction of each sample begins, or ABSENT.
+    """
+
+    rows: Sequence[int]
+    tags: Sequence[Mapping[str, str]]
+    truths: Sequence[Truth]
+    places: Mapping[str, Sequence[int]]
+
+
+@dataclass
+class Verdict:
+    """One predictor's answers to a job's samples; ``errors`` and ``texts`` by row of the unit."""
+
+    counts: list[Counts] = field(default_factory=list)
+    errors: dict[int, str] = field(default_factory=dict)
+    texts: dict[int, TextPair] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A task and the files of the predictors."""
+
+    task: Task
+    files: Mapping[str, Path]
+
+    def __call__(self, job: Job) -> dict[str, Verdict]:
+        """Judge every predictor's answers.
+
+        Raises:
+            DataError: a predictions file is damaged, or what the task needs is missing.
+        """
+        return {name: self._of(job, path, job.places[name]) for name, path in self.files.items()}
+
+    def _of(self, job: Job, path: Path, places: Sequence[int]) -> Verdict:
+        verdict = Verdict()
+        answers: list[GroundedText | None] = []
+        for row, place, truth in zip(job.rows, places, job.truths, strict=True):
+            absent = Prediction("", None, 0.0, NOT_PREDICTED)
+            prediction = absent if place == ABSENT else read_at(path, place)
+            verdict.seconds += prediction.seconds
+            answer, error = prediction.answer, prediction.error
+            try:
+                judged = self.task.score(answer, truth)
+            except DataError:
+                raise
+            except GroundingError as misfit:
+                answer, error = None, str(misfit)
+                judged = self.task.score(None, truth)
+            answers.append(answer)
+            verdict.counts.append(judged.counts)
+            if error:
+                verdict.errors[row] = error
+            if judged.texts is not None:
+                verdict.texts[row] = judged.texts
+        for counts, more in zip(
+            verdict.counts, self.task.judge_video(job.tags, job.truths, answers), strict=True
+        ):
+            counts |= more
+        return verdict
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def judge_all(judge: Judge, jobs: Iterable[Job], workers: int) -> Iterator[tuple[Job, dict[str, Verdict]]]:
+    """Verdicts in the order of the jobs, of which only a few are held at a time.
+
+    Workers are started afresh rather than forked, and make the task anew by its name.
+
+    Args:
+        judge: for ``workers`` 1 it is used as it is.
+        jobs: drawn from as places become free.
+        workers: processes.
+    """
+    if workers <= 1:
+        for job in jobs:
+            yield job, judge(job)
+        return
+    task = judge.task
+    made = task.name, task.workspace, task.text_similarity, dict(judge.files)
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start, made) as pool:
+        open_jobs: deque[tuple[Job, Future[dict[str, Verdict]]]] = deque()
+        try:
+            for job in jobs:
+                open_jobs.append((job, pool.submit(_work, job)))
+                if len(open_jobs) > 2 * workers:
+                    done, verdict = open_jobs.popleft()
+                    yield done, verdict.result()
+            while open_jobs:
+                done, verdict = open_jobs.popleft()
+                yield done, verdict.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+_judge: Callable[[Job], dict[str, Verdict]] | None = None
+"""Of a worker process."""
+
+
+def _start(name: str, workspace: Path, text_similarity: str, files: Mapping[str, Path]) -> None:
+    global _judge
+    _judge = Judge(load_task(name, workspace, text_similarity), files)
+
+
+def _work(job: Job) -> dict[str, Verdict]:
+    assert _judge is not None, "the pool starts workers with _start"
+    return _judge(job)
