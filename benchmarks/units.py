@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -10,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.selection import Selection
+from grounding_core.datasets import cached_root, known_split
 from grounding_core.errors import DataError, GroundingError
 from grounding_core.interfaces.dataset import Dataset, GeneratedDataset, Progress, Sample
-from grounding_core.paths import cache_dir
 from grounding_core.plugins import registry
 
 Preparing = Callable[[str], Progress]
@@ -172,13 +171,8 @@ def _generated(
         raise DataError(f"There is no folder {data_root}.", "Check --data-root.")
     if data_root is not None and (data_root / f"{name}-{split}.json").is_file():
         return data_root
-    if split not in found.splits:
-        near = difflib.get_close_matches(split, list(found.splits), 1)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
-        raise DataError(
-            f"The data set {name!r} has no split {split!r}.", f"{hint}Splits: {', '.join(found.splits)}."
-        )
-    root = cache_dir() / "data" / f"{name}-{found.version}"
+    known_split(name, found, split)
+    root = cached_root(name, found)
     if not (root / f"{name}-{split}.json").is_file():
         found().prepare(root, split=split, progress=preparing(f"Making {name} {split}"))
     return root

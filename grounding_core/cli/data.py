@@ -28,6 +28,7 @@ def _group() -> None:
 def list_(as_json: JsonOption = False) -> None:
     """List installed data sets: tasks, splits with their published counts, licence."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from grounding_core.datasets import splits_of
@@ -51,15 +52,20 @@ def list_(as_json: JsonOption = False) -> None:
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    table = Table(box=None)
-    for heading in ("name", "tasks", "split", "videos", "samples", "licence"):
-        table.add_column(heading, overflow="fold")
+    console = Console(highlight=False)
     for row in rows:
-        for index, (split, counts) in enumerate(row["splits"].items()):
-            first = [row["name"], ", ".join(row["tasks"])] if index == 0 else ["", ""]
-            shown = [split, _count(counts["videos"]), _count(counts["samples"])]
-            table.add_row(*first, *shown, row["licence"] if index == 0 else counts["note"])
-    Console().print(table)
+        console.print(f"[bold]{row['name']}[/bold] ({', '.join(row['tasks'])})")
+        table = Table(box=None, padding=(0, 2, 0, 2))
+        for heading in ("split", "videos", "samples", "note"):
+            counted = heading in ("videos", "samples")
+            table.add_column(heading, overflow="fold", justify="right" if counted else "left")
+        for split, counts in row["splits"].items():
+            default = " *" if split == row["default_split"] else ""
+            numbers = [_count(counts["videos"]), _count(counts["samples"])]
+            table.add_row(f"{split}{default}", *numbers, escape(counts["note"]))
+        console.print(table)
+        console.print(f"  {row['licence']}\n", style="dim", markup=False, soft_wrap=True)
+    print("Counts are the publishers'; ? where they state none. * is read when no split is named.")
 
 
 @app.command()
@@ -153,21 +159,23 @@ def prepare(
 
 
 def _show(console: Console, name: str, report: SplitReport) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=f"{name} {report.split} ({report.task})", title_justify="left", box=None)
-    for heading in ("", "path", "holds", "size", "from"):
+    for heading in ("", "path", "holds", "size"):
         table.add_column(heading, overflow="fold")
+    wanted: dict[str, list[str]] = {}
     for found in report.parts:
-        missing = found.size is None
-        table.add_row(
-            "[red]missing[/red]" if missing else "[green]there[/green]",
-            found.part.path,
-            found.part.holds,
-            "" if found.size is None else _bytes(found.size),
-            found.part.source if missing else "",
-        )
+        part = found.part
+        if found.size is None:
+            wanted.setdefault(part.source, []).append(part.path)
+            table.add_row("[red]missing[/red]", escape(part.path), escape(part.holds), "")
+        else:
+            table.add_row("[green]there[/green]", escape(part.path), escape(part.holds), _bytes(found.size))
     console.print(table)
+    for source, paths in wanted.items():
+        console.print(f"{', '.join(paths)}: from {source}", style="red", markup=False, highlight=False)
     if report.videos is not None:
         frames = f"{report.readable:,} of them with all frames"
         console.print(f"{report.videos:,} videos, {frames}; {report.samples:,} samples", highlight=False)
