@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -53,13 +53,18 @@ class Plan:
     context: int = 0
 
 
-def plan(recipe: Recipe) -> Plan:
+def plan(recipe: Recipe, *, tasks: Sequence[str] = ()) -> Plan:
     """Resolve names, validate options, check widths, grids, frame counts and the context budget.
 
     Reads no weights.
 
+    Args:
+        recipe: what to plan.
+        tasks: names of tasks that the model shall be scored on; a task may need a decoder that tracks.
+
     Raises:
         RecipeError: all problems at once, each with its path in the recipe.
+        PluginError: there is no such task.
     """
     problems: list[tuple[str, str]] = []
     if recipe.model is not None:
@@ -74,6 +79,7 @@ def plan(recipe: Recipe) -> Plan:
     _check_branches(recipe, parts, problems)
     _check_precision(recipe, problems)
     visual = _check_tokens(recipe, parts, specs, problems)
+    _check_decoder(recipe, tasks, parts, specs, problems)
     _check_prompts(recipe, problems)
     if problems:
         raise RecipeError(recipe.name, problems)
@@ -106,31 +112,31 @@ def build_composed(planned: Plan, *, weights: bool = True) -> GroundingModel:
     from grounding_core.precision import empty_parameters, set_precision
 
     recipe = planned.recipe
-    assert recipe.seg is not None  # plan() has checked
-    specs = planned.specs
-    language: LanguageSpec = specs["language_model"]
     modules: dict[str, Any] = {}
     filled = weights and recipe.checkpoint is not None
     for role, part in planned.parts.items():
         with empty_parameters() if filled else nullcontext():
-            if role.endswith("_encoder") or role == "mask_decoder":
-                modules[role] = part.component(part.config)
-            elif role == "language_model":
-                modules[role] = part.component(
-                    part.config, special_tokens=(recipe.seg.token,), norm=recipe.seg.norm
-                )
-            elif role == "prompt_adapter":
-                target = specs["mask_decoder"]
-                modules[role] = part.component(part.config, width=language.width, target=target)
-            else:
-                source = specs[role.replace("adapter", "encoder")]
-                modules[role] = part.component(part.config, source=source, width=language.width)
+            modules[role] = part.component(part.config, **neighbours(planned, role))
         precision = recipe.parts()[role].precision or recipe.precision
         set_precision(modules[role], precision, recipe.precision)
     model = GroundingModel(planned, modules)
     if filled and recipe.checkpoint is not None:
         load_weights(model, recipe.checkpoint, absent=set(ROLES) - set(planned.parts))
     return model.eval()
+
+
+def neighbours(planned: Plan, role: str) -> dict[str, Any]:
+    """What a part is constructed with beside its config: facts of the parts next to it, and of the recipe."""
+    specs, seg = planned.specs, planned.recipe.seg
+    if role.endswith("_encoder") or role == "mask_decoder":
+        return {}
+    if role == "language_model":
+        assert seg is not None  # plan() has checked
+        return {"special_tokens": (seg.token,), "norm": seg.norm}
+    width = specs["language_model"].width
+    if role == "prompt_adapter":
+        return {"width": width, "target": specs["mask_decoder"]}
+    return {"source": specs[role.replace("adapter", "encoder")], "width": width}
 
 
 def _plan_whole(recipe: Recipe, problems: list[tuple[str, str]]) -> Plan:
@@ -206,12 +212,8 @@ def _check_precision(recipe: Recipe, problems: list[tuple[str, str]]) -> None:
         if role != "language_model":
             problems.append((f"{role}.precision", f"{part.precision} is for the language model; use bf16"))
         elif find_spec("bitsandbytes") is None:
-            problems.append(
-                (
-                    f"{role}.precision",
-                    f"{part.precision} needs bitsandbytes; pip install 'grounding-core[quantised]'",
-                )
-            )
+            remedy = "pip install 'grounding-core[quantised]'"
+            problems.append((f"{role}.precision", f"{part.precision} needs bitsandbytes; {remedy}"))
 
 
 def _check_tokens(
@@ -235,11 +237,11 @@ def _check_tokens(
                 )
             )
             continue
-        if frames % (source.chunk * source.stride):
+        if frames % source.multiple:
             problems.append(
                 (
                     "sampling.frames",
-                    f"{frames} is not a multiple of the {source.chunk} frames {branch}_encoder takes",
+                    f"{frames} is not a multiple of the {source.multiple} frames {branch}_encoder takes",
                 )
             )
             continue
@@ -258,12 +260,38 @@ def _check_tokens(
                 "use fewer frames, more pooling or shorter answers",
             )
         )
-    decoder: DecoderSpec | None = specs.get("mask_decoder")
-    if decoder is not None and decoder.prompt_tokens < 1:
-        problems.append(
-            ("mask_decoder", f"takes {decoder.prompt_tokens} prompt tokens; it must take at least 1")
-        )
     return visual
+
+
+def _check_decoder(
+    recipe: Recipe,
+    tasks: Sequence[str],
+    parts: Mapping[str, PlannedPart],
+    specs: Mapping[str, Any],
+    problems: list[tuple[str, str]],
+) -> None:
+    decoder: DecoderSpec | None = specs.get("mask_decoder")
+    if decoder is None:
+        return
+    if decoder.prompt_tokens < 1 or decoder.prompt_width < 1:
+        shape = f"{decoder.prompt_tokens} prompt tokens of width {decoder.prompt_width}"
+        problems.append(("mask_decoder", f"takes {shape}; both must be at least 1"))
+    language: LanguageSpec | None = specs.get("language_model")
+    adapter = parts.get("prompt_adapter")
+    if language is not None and adapter is not None:
+        try:
+            adapter.component.check(adapter.config, width=language.width, target=decoder)
+        except GroundingError as error:
+            problems.append(("prompt_adapter", str(error)))
+    for task in tasks:
+        if getattr(registry().load("task", task), "needs_tracking", False) and not decoder.tracks:
+            problems.append(
+                (
+                    "mask_decoder",
+                    f"{parts['mask_decoder'].name} decodes frame by frame, and task {task} follows objects by "
+                    "memory; use a decoder, or a mode of it, that tracks",
+                )
+            )
 
 
 def _check_prompts(recipe: Recipe, problems: list[tuple[str, str]]) -> None:

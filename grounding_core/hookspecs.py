@@ -11,6 +11,11 @@ import pluggy
 GROUP = "grounding_core"
 """Entry-point group, and the pluggy project name."""
 
+INTERFACE = 1
+"""Version of the interfaces that plugins implement. A plugin's entry module may say ``INTERFACE = 1``: it is
+built for that version, and an older core refuses it by name. It rises when a plugin written for the new
+interfaces can't work with the old ones."""
+
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
 
@@ -28,6 +33,7 @@ Kind = Literal[
     "task",
     "metric",
     "text_similarity",
+    "command",
 ]
 
 
@@ -39,7 +45,7 @@ class Entry:
         kind: what it is.
         name: how recipes and commands call it; unique within its kind over all plugins.
         target: ``"package.module:Class"``, imported on first use only; for a recipe
-            ``"package:path/in/package.yaml"``.
+            ``"package:path/in/package.yaml"``; for a command a ``typer.Typer``, run as ``grounding NAME``.
         hint: what to install when importing the target fails, e.g. ``"pip install timm"``.
         summary: one line for ``grounding plugins``.
     """

@@ -23,6 +23,8 @@ def from_pretrained(
         needs: file that a folder must hold; transformers itself falls back to defaults without it.
         options: passed on.
 
+    Under PyTorch's meta device a network is made from its config alone, and no weight is read.
+
     Raises:
         CheckpointError: the source can't be reached or read.
     """
@@ -31,8 +33,21 @@ def from_pretrained(
     if folder.is_absolute() and not (folder / needs).is_file():
         raise CheckpointError(f"{what}: {source} has no {needs}.", remedy)
     try:
+        if _only_shapes(load):
+            network: Any = load.__self__  # type: ignore[attr-defined]
+            found = from_pretrained(network.config_class.from_pretrained, source, what=what, needs=needs)
+            return network(found)  # type: ignore[no-any-return]
         return load(str(folder) if folder.exists() else source, **options)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"{what} {source!r} can't be read: {str(error).splitlines()[0]}", remedy
         ) from error
+
+
+def _only_shapes(load: Callable[..., Any]) -> bool:
+    """Whether ``load`` makes a network, and networks are made on the meta device now."""
+    import torch
+
+    network = getattr(load, "__self__", None)
+    is_network = isinstance(network, type) and issubclass(network, torch.nn.Module)
+    return is_network and torch.get_default_device().type == "meta"

@@ -20,7 +20,7 @@ import pluggy
 
 from grounding_core import hookspecs
 from grounding_core.errors import PluginError
-from grounding_core.hookspecs import GROUP, Entry, Kind
+from grounding_core.hookspecs import GROUP, INTERFACE, Entry, Kind
 
 
 class Offer(NamedTuple):
@@ -187,7 +187,14 @@ def _entries_of(point: importlib.metadata.EntryPoint) -> tuple[Entry, ...]:
     # A manager for each entry point: check_pending() then speaks of this plugin alone.
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
-    manager.register(point.load(), point.name)
+    module = point.load()
+    wanted = getattr(module, "INTERFACE", INTERFACE)
+    if wanted > INTERFACE:
+        raise PluginError(
+            f"it is built for interface version {wanted}, and this grounding-core has {INTERFACE}.",
+            "Update grounding-core, or install an older version of the plugin.",
+        )
+    manager.register(module, point.name)
     manager.check_pending()
     answers: list[Sequence[Entry]] = manager.hook.grounding_entries()
     if not answers:

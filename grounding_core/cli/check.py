@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from grounding_core.cli.options import RecipeArgument, SetOption
 
@@ -11,14 +13,18 @@ if TYPE_CHECKING:
     from grounding_core.compose import Plan
 
 
-def check(recipe: RecipeArgument, overrides: SetOption = None) -> None:
+def check(
+    recipe: RecipeArgument,
+    overrides: SetOption = None,
+    task: Annotated[list[str] | None, typer.Option(help="A task it shall be scored on; repeatable.")] = None,
+) -> None:
     """Resolve a recipe's parts, check that they fit together, and print the plan."""
     from grounding_core.compose import plan
     from grounding_core.config import Recipe
     from grounding_core.errors import GroundingError, RecipeError
 
     try:
-        planned = plan(Recipe.load(recipe, overrides or ()))
+        planned = plan(Recipe.load(recipe, overrides or ()), tasks=task or ())
     except RecipeError as error:
         if len(error.problems) == 1:
             raise

@@ -26,7 +26,7 @@ class VisionAdapter(nn.Module, Configured):
     @classmethod
     @abstractmethod
     def num_tokens(cls, config: Any, source: EncoderSpec, frames: int) -> int:
-        """m for so many frames into the encoder."""
+        """m for so many frames into the encoder; a GroundingError if the adapter does not fit behind it."""
 
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
@@ -41,6 +41,10 @@ class PromptAdapter(nn.Module, Configured):
 
     def __init__(self, config: Any, *, width: int, target: DecoderSpec) -> None:
         super().__init__()
+
+    @classmethod
+    def check(cls, config: Any, *, width: int, target: DecoderSpec) -> None:
+        """Raise a GroundingError if the adapter can't stand between these widths; most can always."""
 
     @abstractmethod
     def forward(self, states: Tensor) -> Tensor:

@@ -57,6 +57,15 @@ class LanguageModel(nn.Module, Configured):
     def spec(cls, config: Any) -> LanguageSpec:
         """Shapes, without loading weights."""
 
+    @classmethod
+    def outline(cls, config: Any, *, special_tokens: Sequence[str], norm: Norm) -> nn.Module:
+        """A module with the model's parameters, to be counted; called on PyTorch's meta device.
+
+        Override it where the constructor reads a tokenizer, which counting can do without. Rows that special
+        tokens add to the vocabulary may be missing.
+        """
+        return cls(config, special_tokens=special_tokens, norm=norm)
+
     @abstractmethod
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a text, without start or end tokens."""

@@ -7,6 +7,7 @@ g generated, k objects, p prompt tokens an object, dv/dl/dp widths of vision, la
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import lcm
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class EncoderSpec:
     grid: tuple[int, int] | None = None
     chunk: int = 1
     stride: int = 1
+
+    @property
+    def multiple(self) -> int:
+        """A clip's frames are a multiple of this: whole chunks in, whole features out."""
+        return lcm(self.chunk, self.stride)
 
 
 @dataclass(frozen=True)

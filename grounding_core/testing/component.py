@@ -97,6 +97,11 @@ class ComponentConformance(EntryConformance):
     def construct(cls, config: Any) -> nn.Module:
         """The component as :func:`grounding_core.compose.build` makes it."""
 
+    @classmethod
+    def outline(cls, config: Any) -> nn.Module:
+        """What `grounding recipe show` counts."""
+        return cls.construct(config)
+
     @abstractmethod
     def train_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
         """Everything that losses are computed from, for the same small inputs each time."""
@@ -152,7 +157,7 @@ class ComponentConformance(EntryConformance):
     def test_parameters_are_counted_without_memory(self, config: Any, part: nn.Module) -> None:
         """``grounding recipe show`` builds parts on the meta device."""
         with torch.device("meta"):
-            outline = self.construct(config)
+            outline = self.outline(config)
         assert all(value.is_meta for value in outline.parameters())
         assert _count(outline) == _count(part)
 

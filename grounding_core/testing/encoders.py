@@ -42,11 +42,11 @@ class FrameEncoderConformance(ComponentConformance):
     @classmethod
     def fewest(cls, spec: EncoderSpec) -> int:
         """Frames of the shortest clip the encoder takes."""
-        return spec.chunk * spec.stride
+        return spec.multiple
 
     def train_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
         spec = self.component().spec(config)
-        return [part([clip(spec.chunk * spec.stride)])]
+        return [part([clip(spec.multiple)])]
 
     def test_spec_is_what_comes_out(self, part: nn.Module, spec: EncoderSpec, fewest: int) -> None:
         frames = 2 * fewest

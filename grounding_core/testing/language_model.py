@@ -42,6 +42,11 @@ class LanguageModelConformance(ComponentConformance):
         component: type[LanguageModel] = cls.component()
         return component(config, special_tokens=(SEG,), norm=norm)
 
+    @classmethod
+    def outline(cls, config: Any) -> nn.Module:
+        component: type[LanguageModel] = cls.component()
+        return component.outline(config, special_tokens=(SEG,), norm="after")
+
     @pytest.fixture(scope="class")
     @classmethod
     def spec(cls, config: Any) -> LanguageSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pydantic import Field
+from torch import nn
 from transformers import Phi3Config as HubConfig
 from transformers import Phi3ForCausalLM, PreTrainedTokenizerFast
 
@@ -98,3 +99,9 @@ class Phi3(CausalLM):
     def spec(cls, config: Phi3Config) -> LanguageSpec:
         hub = _hub_config(config)
         return LanguageSpec(width=hub.hidden_size, context=hub.max_position_embeddings)
+
+    @classmethod
+    def outline(cls, config: Phi3Config, *, special_tokens: Sequence[str], norm: Norm) -> nn.Module:
+        outlined = nn.Module()
+        outlined.network = Phi3ForCausalLM(_hub_config(config))
+        return outlined
