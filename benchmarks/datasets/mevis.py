@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from benchmarks.datasets.files import open_frames, read_json, reading, tags_of
+from benchmarks.datasets.expressions import (
+    Entry,
+    count_tag,
+    frame_names,
+    open_video,
+    read_videos,
+    samples_of,
+)
+from benchmarks.datasets.files import reading, tags_of
 from benchmarks.datasets.mask_files import hidden, read_mask_dict, union_of
 from benchmarks.datasets.published import published
 from grounding_core.interfaces.dataset import Dataset, Part, Published, Sample, Truth
@@ -32,13 +40,7 @@ class MeViS(Dataset):
     def samples(self, task: str, split: str) -> Sequence[Sample]:
         """One sample an expression, ``<video>/<expression>``."""
         path = self.root / "mevis" / split / "meta_expressions.json"
-        content = read_json(path, SOURCE)
-        found = []
-        with reading(path, "the file"):
-            for video, entry in content["videos"].items():
-                with reading(path, f"video {video}"):
-                    found += _of_video(path.parent, split, video, entry)
-        return sorted(found, key=lambda sample: sample.id)
+        return samples_of(path, read_videos(path, SOURCE), partial(_of_video, path.parent, split))
 
     def parts(self, split: str) -> Sequence[Part]:
         """Expressions, frames and, but for ``valid``, masks."""
@@ -51,9 +53,9 @@ class MeViS(Dataset):
         return parts if split == "valid" else [*parts, masks]
 
 
-def _of_video(folder: Path, split: str, video: str, entry: Mapping[str, Any]) -> list[Sample]:
-    frames = [str(name) for name in entry["frames"]]
-    opening = partial(_open, folder, video, frames)
+def _of_video(folder: Path, split: str, video: str, entry: Entry) -> list[Sample]:
+    frames = frame_names(entry)
+    opening = partial(open_video, folder / "JPEGImages", video, frames)
     samples = []
     for key, expression in entry["expressions"].items():
         objects = [str(id) for id in expression.get("anno_id", ())]
@@ -73,13 +75,6 @@ def _of_video(folder: Path, split: str, video: str, entry: Mapping[str, Any]) ->
     return samples
 
 
-def count_tag(objects: Sequence[Any]) -> dict[str, str]:
-    """How many objects an expression names, as a tag; nothing where the data set keeps it to itself."""
-    if not objects:
-        return {}
-    return {"objects": str(len(objects)) if len(objects) < 4 else "4+"}
-
-
 def _truth(
     path: Path, split: str, id: str, objects: Sequence[str], frames: int, opening: partial[Video]
 ) -> Truth:
@@ -91,8 +86,3 @@ def _truth(
         masks = read_mask_dict(path, SOURCE)
         # Only a track that is never visible has to ask the video for its size.
         return Truth(tracks=(union_of(masks, objects, frames, lambda: opening().size),))
-
-
-def _open(folder: Path, video: str, frames: Sequence[str]) -> Video:
-    images = folder / "JPEGImages"
-    return open_frames(images / f"{video}.mp4", [images / video / f"{name}.jpg" for name in frames])

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmarks.datasets.files import open_frames, read_json, reading
+from benchmarks.datasets.expressions import Entry, read_videos, samples_of
+from benchmarks.datasets.files import open_frames
 from benchmarks.datasets.mask_files import read_labels
 from benchmarks.datasets.published import published
 from grounding_core.datasets import known_split
@@ -36,13 +37,7 @@ class ReasonVOS(Dataset):
         """One sample an expression, ``<source>_<video>_<object>/<expression>`` as in its result folders."""
         known_split("reason-vos", ReasonVOS, split)
         path = self.root / "ReasonVOS" / "meta_expressions.json"
-        content = read_json(path, SOURCE)
-        found = []
-        with reading(path, "the file"):
-            for video, entry in content["videos"].items():
-                with reading(path, f"video {video}"):
-                    found += [_sample(path.parent, video, entry, item) for item in entry["expressions"]]
-        return sorted(found, key=lambda sample: sample.id)
+        return samples_of(path, read_videos(path, SOURCE), partial(_of_video, path.parent))
 
     def parts(self, split: str) -> Sequence[Part]:
         """Expressions, frames and masks."""
@@ -53,7 +48,11 @@ class ReasonVOS(Dataset):
         ]
 
 
-def _sample(folder: Path, video: str, entry: Mapping[str, Any], item: Mapping[str, Any]) -> Sample:
+def _of_video(folder: Path, video: str, entry: Entry) -> list[Sample]:
+    return [_sample(folder, video, entry, item) for item in entry["expressions"]]
+
+
+def _sample(folder: Path, video: str, entry: Entry, item: Mapping[str, Any]) -> Sample:
     source = str(entry["source"])
     masks = f"{source}_{video}_{item['obj_id']}"
     sentence = bool(int(item["is_sent"]))

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from benchmarks.datasets.files import open_frames, read_json, reading
+from benchmarks.datasets.expressions import Entry, frame_names, open_video, read_videos, samples_of
 from benchmarks.datasets.mask_files import VOID, label_tracks, object_track
 from benchmarks.datasets.published import published
 from grounding_core.interfaces.dataset import Dataset, Part, Published, Sample, Truth
 from grounding_core.types import Query
-from grounding_core.video import Video
 
 SOURCE = (
     "https://davischallenge.org/davis2017/code.html (videos and masks) and "
@@ -42,13 +41,7 @@ class RefDAVIS17(Dataset):
     def samples(self, task: str, split: str) -> Sequence[Sample]:
         """One sample an expression, ``<video>/<expression>``."""
         path = self._home / "meta_expressions" / split / "meta_expressions.json"
-        content = read_json(path, SOURCE)
-        found = []
-        with reading(path, "the file"):
-            for video, entry in content["videos"].items():
-                with reading(path, f"video {video}"):
-                    found += _of_video(self._home / split, video, entry)
-        return sorted(found, key=lambda sample: sample.id)
+        return samples_of(path, read_videos(path, SOURCE), partial(_of_video, self._home / split))
 
     def parts(self, split: str) -> Sequence[Part]:
         """Expressions, frames and masks."""
@@ -64,8 +57,8 @@ class RefDAVIS17(Dataset):
         return self.root / "refer_davis" / "2017"
 
 
-def _of_video(folder: Path, video: str, entry: Mapping[str, Any]) -> list[Sample]:
-    frames = [str(name) for name in entry["frames"]]
+def _of_video(folder: Path, video: str, entry: Entry) -> list[Sample]:
+    frames = frame_names(entry)
     asked: Counter[int] = Counter()
     samples = []
     for place, (key, expression) in enumerate(entry["expressions"].items()):
@@ -77,7 +70,7 @@ def _of_video(folder: Path, video: str, entry: Mapping[str, Any]) -> list[Sample
                 id=f"{video}/{key}",
                 video_id=video,
                 query=Query(str(expression["exp"])),
-                open_video=partial(_open, folder / "JPEGImages", video, frames),
+                open_video=partial(open_video, folder / "JPEGImages", video, frames),
                 load_truth=partial(_truth, folder / "Annotations" / video, frames, label),
                 tags={"sequence": video, "object": str(label), "annotator": annotator},
             )
@@ -86,10 +79,6 @@ def _of_video(folder: Path, video: str, entry: Mapping[str, Any]) -> list[Sample
     if wrong:
         raise ValueError(f"object {wrong[0]} has {asked[wrong[0]]} expressions, not {len(ANNOTATORS)}")
     return samples
-
-
-def _open(images: Path, video: str, frames: Sequence[str]) -> Video:
-    return open_frames(images / f"{video}.mp4", [images / video / f"{name}.jpg" for name in frames])
 
 
 def _truth(masks: Path, frames: Sequence[str], label: int) -> Truth:

@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmarks.datasets.files import open_frames, read_json, reading
+from benchmarks.datasets.expressions import Entry, frame_names, open_video, read_videos, samples_of
+from benchmarks.datasets.files import reading
 from benchmarks.datasets.mask_files import hidden, object_track
 from benchmarks.datasets.published import published
 from grounding_core.errors import DataError
 from grounding_core.interfaces.dataset import Dataset, Part, Published, Sample, Truth
 from grounding_core.types import Query
-from grounding_core.video import Video
 
 SOURCE = "https://codalab.lisn.upsaclay.fr/competitions/3282 (see https://youtube-vos.org/dataset/rvos)"
 SERVER = "https://codalab.lisn.upsaclay.fr/competitions/3282"
@@ -34,16 +34,12 @@ class RefYouTubeVOS(Dataset):
 
     def samples(self, task: str, split: str) -> Sequence[Sample]:
         """One sample an expression, ``<video>/<expression>``."""
-        videos = self._videos(split)
-        if split == "valid":
-            test = self._videos("test")
-            videos = {video: entry for video, entry in videos.items() if video not in test}
         path = self._expressions(split)
-        found = []
-        for video, entry in videos.items():
-            with reading(path, f"video {video}"):
-                found += self._of_video(path, split, video, entry)
-        return sorted(found, key=lambda sample: sample.id)
+        videos = read_videos(path, SOURCE)
+        if split == "valid":
+            test = read_videos(self._expressions("test"), SOURCE)
+            videos = {video: entry for video, entry in videos.items() if video not in test}
+        return samples_of(path, videos, partial(_of_video, path, split))
 
     def parts(self, split: str) -> Sequence[Part]:
         """Expressions (for ``valid`` those of ``test`` too), frames and, for ``train``, masks."""
@@ -60,32 +56,20 @@ class RefYouTubeVOS(Dataset):
     def _expressions(self, split: str) -> Path:
         return self.root / "refer_youtube_vos" / "meta_expressions" / split / "meta_expressions.json"
 
-    def _videos(self, split: str) -> Mapping[str, Any]:
-        path = self._expressions(split)
-        with reading(path, "the file"):
-            videos: Mapping[str, Any] = read_json(path, SOURCE)["videos"]
-        return videos
 
-    def _of_video(self, path: Path, split: str, video: str, entry: Mapping[str, Any]) -> list[Sample]:
-        frames = [str(name) for name in entry["frames"]]
-        folder = self.root / "refer_youtube_vos" / split
-        return [
-            Sample(
-                id=f"{video}/{key}",
-                video_id=video,
-                query=Query(str(expression["exp"])),
-                open_video=partial(_open, folder / "JPEGImages", video, frames),
-                load_truth=partial(
-                    _truth, path, split, folder / "Annotations" / video, key, frames, expression
-                ),
-                frame_names=frames,
-            )
-            for key, expression in entry["expressions"].items()
-        ]
-
-
-def _open(images: Path, video: str, frames: Sequence[str]) -> Video:
-    return open_frames(images / f"{video}.mp4", [images / video / f"{name}.jpg" for name in frames])
+def _of_video(path: Path, split: str, video: str, entry: Entry) -> list[Sample]:
+    frames = frame_names(entry)
+    folder = path.parents[2] / split
+    return [
+        Sample(
+            id=f"{video}/{key}",
+            video_id=video,
+            query=Query(str(expression["exp"])),
+            open_video=partial(open_video, folder / "JPEGImages", video, frames),
+            load_truth=partial(_truth, path, split, folder / "Annotations" / video, key, frames, expression),
+        )
+        for key, expression in entry["expressions"].items()
+    ]
 
 
 def _truth(

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from benchmarks.datasets.files import open_frames, read_json, reading, track
+from benchmarks.datasets.expressions import (
+    Entry,
+    count_tag,
+    frame_names,
+    open_video,
+    read_videos,
+    samples_of,
+)
+from benchmarks.datasets.files import reading, track
 from benchmarks.datasets.mask_files import read_mask_dict, union_of
-from benchmarks.datasets.mevis import count_tag
 from benchmarks.datasets.published import published
 from grounding_core.interfaces.dataset import Dataset, Part, Published, Sample, Truth
 from grounding_core.types import Query
-from grounding_core.video import Video
 
 SOURCE = "https://github.com/cilinyan/ReVOS-api"
 TYPES = {0: "referring", 1: "reasoning", 2: "nonexistent"}
@@ -36,13 +42,7 @@ class ReVOS(Dataset):
     def samples(self, task: str, split: str) -> Sequence[Sample]:
         """One sample an expression, ``<video>/<expression>``."""
         path = self.root / "ReVOS" / f"meta_expressions_{split}_.json"
-        content = read_json(path, SOURCE)
-        found = []
-        with reading(path, "the file"):
-            for video, entry in content["videos"].items():
-                with reading(path, f"video {video}"):
-                    found += _of_video(path, video, entry)
-        return sorted(found, key=lambda sample: sample.id)
+        return samples_of(path, read_videos(path, SOURCE), partial(_of_video, path))
 
     def parts(self, split: str) -> Sequence[Part]:
         """Expressions, and what both splits share: frames, masks, foregrounds."""
@@ -54,8 +54,8 @@ class ReVOS(Dataset):
         ]
 
 
-def _of_video(path: Path, video: str, entry: Mapping[str, Any]) -> list[Sample]:
-    frames = [str(name) for name in entry["frames"]]
+def _of_video(path: Path, video: str, entry: Entry) -> list[Sample]:
+    frames = frame_names(entry)
     samples = []
     for key, expression in entry["expressions"].items():
         objects = [str(id) for id in expression["anno_id"]]
@@ -65,16 +65,12 @@ def _of_video(path: Path, video: str, entry: Mapping[str, Any]) -> list[Sample]:
                 id=f"{video}/{key}",
                 video_id=video,
                 query=Query(text, "ask" if text.rstrip().endswith("?") else "refer"),
-                open_video=partial(_open, path.parent / "JPEGImages", video, frames),
+                open_video=partial(open_video, path.parent / "JPEGImages", video, frames),
                 load_truth=partial(_truth, path, video, key, objects, len(frames)),
                 tags={"type": TYPES[int(expression["type_id"])], **count_tag(objects)},
             )
         )
     return samples
-
-
-def _open(images: Path, video: str, frames: Sequence[str]) -> Video:
-    return open_frames(images / f"{video}.mp4", [images / video / f"{name}.jpg" for name in frames])
 
 
 def _truth(path: Path, video: str, key: str, objects: Sequence[str], frames: int) -> Truth:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from official_layouts import FRAMES, VIDEOS, box_mask, write_mp4
+from official_layouts import FRAMES, SIZE, VIDEOS, box_mask, write_mp4
 
 from benchmarks.datasets.mevis import MeViS
 from benchmarks.datasets.video_gcg import VideoGCG
@@ -25,6 +25,18 @@ def test_mevis_unites_the_objects_of_an_expression(official: Path) -> None:
     assert len(track) == FRAMES == len(both.open_video())
     assert np.array_equal(track.mask(2), box_mask(1, 2, 0) | box_mask(1, 2, 1))
     assert samples[0].tags == {"objects": "1", "kind": "motion"}
+
+
+def test_mevis_objects_may_come_late_or_never(official: Path) -> None:
+    samples = {sample.id: sample for sample in MeViS(official).samples("refseg", "train")}
+    assert list(samples) == ["clip0/0", "clip0/10", "clip0/2"]
+    (late,) = samples["clip0/10"].load_truth().tracks
+    assert late.visible() == (3, 4, 5)
+    (never,) = samples["clip0/2"].load_truth().tracks
+    assert never.visible() == () and never.size == SIZE
+    (everything,) = samples["clip0/0"].load_truth().tracks
+    assert np.array_equal(everything.mask(1), box_mask(0, 1, 0))
+    assert np.array_equal(everything.mask(4), box_mask(0, 4, 0) | box_mask(0, 4, 1))
 
 
 def test_mevis_prefers_the_video_file(official: Path, tmp_path: Path) -> None:
@@ -111,7 +123,7 @@ def test_missing_frames_and_unpublished_masks_are_told(official: Path, tmp_path:
     (root / "mevis/valid_u/JPEGImages/clip0/00003.jpg").unlink()
     with pytest.raises(DataError, match=r"00003\.jpg"):
         MeViS(root).samples("refseg", "valid_u")[0].open_video()
-    shutil.move(root / "mevis/valid_u", root / "mevis/valid")
-    (root / "mevis/valid/mask_dict.json").unlink()
+    (sample,) = MeViS(root).samples("refseg", "valid")
+    assert sample.tags == {} and len(sample.open_video()) == FRAMES
     with pytest.raises(DataError, match="publishes no masks"):
-        MeViS(root).samples("refseg", "valid")[0].load_truth()
+        sample.load_truth()

@@ -1,6 +1,7 @@
 """Readers of Ref-YouTube-VOS, Ref-DAVIS17, ReVOS and ReasonVOS, on small data in their layouts."""
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -157,9 +158,16 @@ def test_a_colour_picture_is_no_label_image(official: Path, tmp_path: Path) -> N
         by_id(RefDAVIS17(root), "valid")["bear/0"].load_truth()
 
 
-def test_an_object_that_is_never_visible_has_the_size_of_its_video(official: Path, tmp_path: Path) -> None:
-    root = shutil.copytree(official, tmp_path / "root")
-    path = root / "mevis/valid_u/mask_dict.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "0": [None] * FRAMES}))
-    (track,) = by_id(MeViS(root), "valid_u")["clip0/0"].load_truth().tracks
-    assert track.visible() == () and track.size == SIZE
+@pytest.mark.parametrize(
+    ("reader", "split"),
+    [
+        (MeViS, "valid_u"),
+        (RefYouTubeVOS, "train"),
+        (RefDAVIS17, "valid"),
+        (ReVOS, "valid"),
+        (ReasonVOS, "test"),
+    ],
+)
+def test_samples_travel_to_other_processes(reader: type[Dataset], split: str, official: Path) -> None:
+    sample = reader(official).samples("refseg", split)[0]
+    assert pickle.loads(pickle.dumps(sample)).load_truth() == sample.load_truth()
