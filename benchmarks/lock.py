@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -32,9 +32,11 @@ def locked(folder: Path) -> Iterator[None]:
             handle.seek(0)
             owner = handle.read().strip() or "another process"
             raise GroundingError(f"{folder} is in use by {owner}.", "Wait for it, or name another --out.")
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()}")
-        handle.flush()
+        # The name is for messages only: without it, as on a full disk, the lock holds all the same.
+        with suppress(OSError):
+            handle.truncate(0)
+            handle.write(f"process {os.getpid()}")
+            handle.flush()
         yield
 
 

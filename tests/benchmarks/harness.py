@@ -1,10 +1,13 @@
 """A whole model in a distribution of its own, and a way to run the benchmarks on it as a user does."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 TOY_PLUGIN = """
 from grounding_core.hookspecs import Entry, hookimpl
@@ -72,7 +75,17 @@ class Harness:
             "COLUMNS": "80",
         }
 
-    def start(self, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str | Path, prepare: Callable[[], object] | None = None, **environment: str
+    ) -> subprocess.Popen[str]:
+        """``prepare`` runs in the new process before the program."""
+
+        def before() -> None:
+            # A job in the background of a script ignores interrupts, and so would its children.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            if prepare is not None:
+                prepare()
+
         command = [sys.executable, "-m", "benchmarks.run", *map(str, arguments)]
         return subprocess.Popen(
             command,
@@ -81,12 +94,13 @@ class Harness:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A job in the background of a script ignores interrupts, and so would its children.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=before,
         )
 
-    def run(self, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        process = self.start(*arguments, **environment)
+    def run(
+        self, *arguments: str | Path, prepare: Callable[[], object] | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, prepare=prepare, **environment)
         out, err = process.communicate(timeout=180)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
@@ -98,3 +112,15 @@ class Harness:
             capture_output=True,
             text=True,
         )
+
+
+def comparable(folder: Path) -> dict[str, Any]:
+    """The report of a run without what differs each time."""
+    report: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    del report["timing"]
+    return report
+
+
+def lines(folder: Path) -> int:
+    """How many predictions of the model are on disk."""
+    return sum(path.read_bytes().count(b"\n") - 1 for path in folder.glob("predictions/*.model-*.jsonl"))
