@@ -124,6 +124,8 @@ def unite(tracks: Sequence[MaskTrack], *, id: int = 0) -> MaskTrack:
                 f"{track.size}x{len(track)} frames.",
                 "Unite tracks of one video only.",
             )
+    if len(tracks) == 1:
+        return MaskTrack(id=id, size=first.size, frames=first.frames)
     frames: list[bytes | None] = []
     for counts in zip(*(track.frames for track in tracks), strict=True):
         present = [{"size": list(first.size), "counts": c} for c in counts if c is not None]
