@@ -1,0 +1,1 @@
+"""How fast scoring is and how much memory it takes, measured on this machine."""
