@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmarks.datasets.files import binary_mask, caption_files, read_json, reading
+from benchmarks.datasets.files import caption_files, read_json, reading
+from benchmarks.datasets.mask_files import read_labels
 from benchmarks.datasets.published import published
 from grounding_core.errors import DataError
 from grounding_core.interfaces.dataset import Dataset, Part, Published, Sample, Truth
@@ -77,7 +78,7 @@ class ActivityNetGCG(Dataset):
         masks = self.root / FOLDER / "masks" / path.stem
         tracks = []
         for number in dict.fromkeys(numbers):
-            mask = binary_mask(masks / f"{number:02d}" / "mask.png", SOURCE)
+            mask = read_labels(masks / f"{number:02d}" / "mask.png", SOURCE) > 127
             shown: list[bytes | None] = [None] * len(names)
             shown[place] = encode(mask)
             tracks.append(MaskTrack(number, (int(mask.shape[0]), int(mask.shape[1])), tuple(shown)))

@@ -8,11 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
 from grounding_core.errors import DataError, GroundingError
-from grounding_core.masks import BoolMask, MaskTrack, counts_of
+from grounding_core.masks import MaskTrack, counts_of
 from grounding_core.video import Video
 
 
@@ -67,20 +64,6 @@ def caption_files(folder: Path, source: str) -> list[Path]:
             f"Get it from {source}, or point --data-root at the folder above it.",
         )
     return found
-
-
-def binary_mask(path: Path, source: str) -> BoolMask:
-    """A mask (H, W) from a picture of 0 and 255.
-
-    Raises:
-        DataError: it is missing or not a picture.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L")) > 127
-    except (OSError, ValueError) as error:
-        fault = "is missing" if isinstance(error, FileNotFoundError) else f"can't be read: {error}"
-        raise DataError(f"The mask {path} {fault}.", f"Get it from {source}.") from error
 
 
 def open_frames(movie: Path, images: Sequence[Path]) -> Video:

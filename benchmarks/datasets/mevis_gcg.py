@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from benchmarks.datasets.files import caption_files, open_frames, read_json, reading, track
+from benchmarks.datasets.expressions import Entry, frame_names, open_video, read_videos
+from benchmarks.datasets.files import caption_files, read_json, reading
 from benchmarks.datasets.markup import parse
+from benchmarks.datasets.mask_files import read_mask_dict, union_of
 from benchmarks.datasets.mevis import SOURCE as MEVIS_SOURCE
 from benchmarks.datasets.published import published
 from grounding_core.interfaces.dataset import Dataset, Part, Published, Sample, Truth
 from grounding_core.types import Query
+from grounding_core.video import Video
 
 SOURCE = "https://github.com/mbzuai-oryx/VideoGLaMM"
 
@@ -29,29 +33,23 @@ class MeViSGCG(Dataset):
     licence: ClassVar[str] = f"research only; {SOURCE}"
     splits: ClassVar[Mapping[str, Published]] = published("mevis-gcg")
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
-        self._masks = cache(lambda split: read_json(self._mevis(split) / "mask_dict.json", MEVIS_SOURCE))
-
     def samples(self, task: str, split: str) -> Sequence[Sample]:
         """One sample a video, named as it is."""
-        meta = self._mevis(split) / "meta_expressions.json"
         captions = caption_files(self.root / "mevis_gcg" / split, SOURCE)
-        with reading(meta, "the file"):
-            videos = read_json(meta, MEVIS_SOURCE)["videos"]
+        meta = self._mevis(split) / "meta_expressions.json"
+        videos = read_videos(meta, MEVIS_SOURCE)
         found = []
         for path in captions:
             with reading(meta, f"video {path.stem}, which {path} describes,"):
                 entry = videos[path.stem]
-                images = meta.parent / "JPEGImages"
-                frames = [images / path.stem / f"{name}.jpg" for name in entry["frames"]]
+                opened = partial(open_video, meta.parent / "JPEGImages", path.stem, frame_names(entry))
                 found.append(
                     Sample(
                         id=path.stem,
                         video_id=path.stem,
                         query=Query(kind="describe"),
-                        open_video=partial(open_frames, images / f"{path.stem}.mp4", frames),
-                        load_truth=partial(self._truth, path, split, entry),
+                        open_video=opened,
+                        load_truth=partial(self._truth, path, split, entry, opened),
                     )
                 )
         return found
@@ -68,22 +66,21 @@ class MeViSGCG(Dataset):
     def _mevis(self, split: str) -> Path:
         return self.root / "mevis" / split
 
-    def _truth(self, path: Path, split: str, entry: Mapping[str, Any]) -> Truth:
+    def _truth(self, path: Path, split: str, entry: Entry, opened: Callable[[], Video]) -> Truth:
         content = read_json(path, SOURCE)
-        masks = self._masks(split)
+        masks = read_mask_dict(self._mevis(split) / "mask_dict.json", MEVIS_SOURCE)
+        frames = len(entry["frames"])
         with reading(path, "the caption"):
             caption = parse(str(content["caption"]))
-            rles = {id: masks[_masks_by_object(entry)[id]] for id in caption.objects}
-            sizes = [rle["size"] for found in rles.values() for rle in found if rle is not None]
-            for id, found in rles.items():
-                if len(found) != len(entry["frames"]):
-                    raise ValueError(f"{len(found)} masks of object {id} for {len(entry['frames'])} frames")
-            size = (int(sizes[0][0]), int(sizes[0][1])) if sizes else None
-            tracks = {id: track(id, found, size) for id, found in rles.items()}
+            named = _masks_by_object(entry)
+            tracks = {
+                id: replace(union_of(masks, [named[id]], frames, lambda: opened().size), id=id)
+                for id in caption.objects
+            }
         return Truth(tracks=tuple(tracks.values()), caption=caption.grounded(tracks))
 
 
-def _masks_by_object(entry: Mapping[str, Any]) -> dict[int, str]:
+def _masks_by_object(entry: Entry) -> dict[int, str]:
     """obj_id -> anno_id, from all expressions of a video."""
     return {
         int(object): str(mask)

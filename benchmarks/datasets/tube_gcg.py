@@ -12,8 +12,9 @@ import numpy as np
 
 from benchmarks.datasets import hcstvg
 from benchmarks.datasets.box_masks import Job, make
-from benchmarks.datasets.files import binary_mask, caption_files, read_json, reading
+from benchmarks.datasets.files import caption_files, read_json, reading
 from benchmarks.datasets.markup import parse
+from benchmarks.datasets.mask_files import read_labels
 from benchmarks.datasets.prepare_tubes import (
     HCSTVG_SOURCE,
     VIDOR_PART,
@@ -112,7 +113,7 @@ class TubeGCG(Dataset):
         tracks = {}
         for id in caption.objects:
             masks = folder / "masks" / f"{id:03d}"
-            read = (binary_mask(masks / f"{name}.png", self._remedy()) for name in names)
+            read = (read_labels(masks / f"{name}.png", self._remedy()) > 127 for name in names)
             tracks[id] = MaskTrack.from_masks(id, read)
         return Truth(tracks=tuple(tracks.values()), caption=caption.grounded(tracks))
 
