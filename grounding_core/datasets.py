@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from grounding_core.errors import DataError, GroundingError
-from grounding_core.interfaces.dataset import Dataset, GeneratedDataset, Part, Published, Sample
+from grounding_core.interfaces.dataset import Dataset, GeneratedDataset, Part, Progress, Published
 from grounding_core.paths import cache_dir
 from grounding_core.plugins import registry
 
@@ -96,13 +96,14 @@ def known_split(name: str, found: type[Dataset] | type[GeneratedDataset], split:
     return split
 
 
-def check(name: str, split: str, root: Path) -> list[SplitReport]:
+def check(name: str, split: str, root: Path, progress: Progress | None = None) -> list[SplitReport]:
     """Look at a split of an installed data set, once for each of its tasks.
 
     Args:
         name: of the data set.
         split: one of its splits.
         root: folder above the data sets.
+        progress: told as videos are opened.
 
     Raises:
         PluginError: there is no such data set.
@@ -110,13 +111,13 @@ def check(name: str, split: str, root: Path) -> list[SplitReport]:
     found: type[Dataset] | type[GeneratedDataset] = registry().load("dataset", name)
     stated = splits_of(found).get(split, Published())
     if not issubclass(found, GeneratedDataset):
-        return [_check(found(root), task, split, stated) for task in found.tasks]
+        return [_check(found(root), task, split, stated, progress) for task in found.tasks]
     making = f"`grounding data prepare {name} --split {split} --out {root}`"
     reports = []
     for task, reading in found.readings.items():
         reader: type[Dataset] = registry().load("dataset", reading.reader)
         theirs = split if reading.split == "same" else reading.split
-        report = _check(reader(root), task, theirs, stated)
+        report = _check(reader(root), task, theirs, stated, progress)
         # A layout may have room for more than a generated set fills: what reads well is whole.
         whole = report.samples is not None and not report.faults
         parts = [part for part in report.parts if part.size is not None or not whole]
@@ -125,16 +126,30 @@ def check(name: str, split: str, root: Path) -> list[SplitReport]:
     return reports
 
 
-def _check(dataset: Dataset, task: str, split: str, stated: Published) -> SplitReport:
+def _check(
+    dataset: Dataset, task: str, split: str, stated: Published, progress: Progress | None
+) -> SplitReport:
     parts = [FoundPart(part, _size(dataset.root / part.path)) for part in dataset.parts(split)]
     try:
         samples = dataset.samples(task, split)
     except GroundingError as error:
         return SplitReport(task, split, parts, stated, faults=[str(error)])
     videos = {sample.video_id: sample for sample in samples}
-    unopened = _faults(list(videos.values()), video=True)
+    unopened = []
+    for done, (video, sample) in enumerate(videos.items(), start=1):
+        try:
+            sample.open_video()
+        except GroundingError as error:
+            unopened.append(f"{video}: {error}")
+        if progress is not None:
+            progress(done, len(videos))
     spread = samples[:: -(-len(samples) // TRUTHS_READ)] if samples and stated.truth else []
-    unread = _faults(spread, video=False)
+    unread = []
+    for sample in spread:
+        try:
+            sample.load_truth()
+        except GroundingError as error:
+            unread.append(f"{sample.id}: {error}")
     return SplitReport(
         task=task,
         split=split,
@@ -148,16 +163,6 @@ def _check(dataset: Dataset, task: str, split: str, stated: Published) -> SplitR
             *_told(unread, f"of {len(spread)} samples looked at have no readable truth"),
         ],
     )
-
-
-def _faults(samples: Sequence[Sample], *, video: bool) -> list[str]:
-    faults = []
-    for sample in samples:
-        try:
-            sample.open_video() if video else sample.load_truth()
-        except GroundingError as error:
-            faults.append(f"{sample.video_id if video else sample.id}: {error}")
-    return faults
 
 
 def _told(faults: Sequence[str], what: str) -> list[str]:

@@ -70,6 +70,7 @@ def _of_video(folder: Path, split: str, video: str, entry: Entry) -> list[Sample
                     _truth, folder / "mask_dict.json", split, id, objects, len(frames), opening
                 ),
                 tags={**count_tag(objects), **tags_of(expression)},
+                frame_names=frames,
             )
         )
     return samples

@@ -73,6 +73,7 @@ def _of_video(folder: Path, video: str, entry: Entry) -> list[Sample]:
                 open_video=partial(open_video, folder / "JPEGImages", video, frames),
                 load_truth=partial(_truth, folder / "Annotations" / video, frames, label),
                 tags={"sequence": video, "object": str(label), "annotator": annotator},
+                frame_names=frames,
             )
         )
     wrong = [label for label, count in asked.items() if count != len(ANNOTATORS)]

@@ -67,6 +67,7 @@ def _of_video(path: Path, split: str, video: str, entry: Entry) -> list[Sample]:
             query=Query(str(expression["exp"])),
             open_video=partial(open_video, folder / "JPEGImages", video, frames),
             load_truth=partial(_truth, path, split, folder / "Annotations" / video, key, frames, expression),
+            frame_names=frames,
         )
         for key, expression in entry["expressions"].items()
     ]

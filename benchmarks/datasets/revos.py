@@ -68,6 +68,7 @@ def _of_video(path: Path, video: str, entry: Entry) -> list[Sample]:
                 open_video=partial(open_video, path.parent / "JPEGImages", video, frames),
                 load_truth=partial(_truth, path, video, key, objects, len(frames)),
                 tags={"type": TYPES[int(expression["type_id"])], **count_tag(objects)},
+                frame_names=frames,
             )
         )
     return samples

@@ -87,6 +87,7 @@ def check(
     from rich.console import Console
 
     from grounding_core import datasets
+    from grounding_core.cli.progress import progress_bars
     from grounding_core.errors import DataError
     from grounding_core.interfaces.dataset import GeneratedDataset
     from grounding_core.plugins import registry
@@ -99,7 +100,8 @@ def check(
                 f"The data set {name!r} is read from disk.", "Name the folder above it with --data-root."
             )
         data_root = datasets.cached_root(name, found)
-    reports = datasets.check(name, chosen, data_root)
+    with progress_bars() as bars:
+        reports = datasets.check(name, chosen, data_root, bars(f"Opening {name} {chosen}"))
     if as_json:
         shown = [
             {**dataclasses.asdict(report), "complete": report.complete, "differences": report.differences}

@@ -32,7 +32,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 def checked(run: Run, *arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
     code, text = run("check", *arguments, "--json")
-    return code, json.loads(text)["reports"]
+    # Bars follow on stderr.
+    return code, json.JSONDecoder().raw_decode(text)[0]["reports"]
 
 
 def test_list_names_every_data_set_with_its_counts(run: Run) -> None:

@@ -38,6 +38,7 @@ def test_youtube_vos_finds_objects_by_their_palette_index(official: Path) -> Non
     samples = by_id(RefYouTubeVOS(official), "train")
     assert_shows(samples["clip0/0"], 0, 0)
     assert_shows(samples["clip0/1"], 0, 1)
+    assert list(samples["clip0/0"].frame_names)[:3] == ["00000", "00005", "00010"]
 
 
 def test_youtube_vos_names_an_object_that_no_mask_shows(official: Path) -> None:
