@@ -7,13 +7,14 @@ import zipfile
 from pathlib import Path
 
 NEEDED = {
-    "grounding_core": ("grounding_core/py.typed", "benchmarks/run.py", "licenses/LICENSE"),
+    "grounding_core": ("grounding_core/py.typed", "templates/plugin.py.txt", "benchmarks/run.py", "licenses/LICENSE"),
     "grounding_videoglamm": (
         "recipes/videoglamm.yaml",
         "recipes/videoglamm-tiny.yaml",
         "model.safetensors",
         "tokenizer.json",
     ),
+    "grounding_adapters": ("grounding_adapters/plugin.py",),
     "grounding_sprites": ("grounding_sprites/plugin.py",),
 }
 LARGEST = 25 * 2**20

@@ -31,10 +31,11 @@ Turn = tuple[str, str]
 
 @dataclass(frozen=True)
 class Context:
-    """A video that has been read: its visual tokens' key-value cache and the decoder's scene."""
+    """A video that has been read: its visual tokens (1, m, dl), their cache, and the decoder's scene."""
 
     video: Video
     prefix: Prefix
+    visual: Tensor
     scene: Any
 
 
@@ -123,16 +124,20 @@ class GroundingModel(nn.Module):
         """
         video = video if isinstance(video, Video) else Video.open(video)
         frames = torch.from_numpy(video.frames(sample_indices(len(video), self.sampling.frames)))
-        return Context(
-            video, self.read([frames], single_image=len(video) == 1), self.mask_decoder.open(video)
-        )
+        prefix, visual = self.read([frames], single_image=len(video) == 1)
+        return Context(video, prefix, visual, self.mask_decoder.open(video))
 
-    def read(self, clips: Sequence[Tensor], *, single_image: bool = False) -> Prefix:
-        """System text and visual tokens of b videos, read into the language model."""
+    def read(self, clips: Sequence[Tensor], *, single_image: bool = False) -> tuple[Prefix, Tensor]:
+        """System text and visual tokens of b videos, read into the language model; and the tokens (b, m, dl)."""
         head = self.prompts.layout.partition(VISUAL)[0]
         lm = self.language_model
         text = [*lm.start_ids, *lm.tokenize(head)]
-        return lm.prefix([text, self.visual_tokens(clips, single_image=single_image)] if clips else [text])
+        if not clips:
+            return lm.prefix([text]), torch.zeros(1, 0, self.plan.specs["language_model"].width).to(
+                self.device
+            )
+        visual = self.visual_tokens(clips, single_image=single_image)
+        return lm.prefix([text, visual]), visual
 
     def visual_tokens(self, clips: Sequence[Tensor], *, single_image: bool = False) -> Tensor:
         """Visual tokens (b, m, dl) of b clips: the image branch's, then the video branch's."""
@@ -241,14 +246,21 @@ class GroundingModel(nn.Module):
             self.language_model.detokenize(piece).replace(token, "") for piece in pieces
         ).strip()
 
-    def mask_prompts(self, states: Tensor) -> Tensor:
-        """Prompts (k, n, dp) for the mask decoder, made of the states (k, dl) behind k objects."""
-        return _like(self.prompt_adapter(_like(states, self.prompt_adapter)), self.mask_decoder)
+    def mask_prompts(self, states: Tensor, visual: Tensor) -> Tensor:
+        """Prompts (k, p, dp) for the mask decoder.
+
+        Args:
+            states: (k, dl) behind k objects.
+            visual: (k, m, dl) visual tokens of the video each object is in.
+        """
+        adapter = self.prompt_adapter
+        seen = (_like(visual, adapter),) if adapter.sees_frames else ()
+        return _like(adapter(_like(states, adapter), *seen), self.mask_decoder)
 
     def _tracks(self, context: Context, states: Tensor) -> list[MaskTrack]:
         if not len(states):
             return []
-        prompts = self.mask_prompts(states)
+        prompts = self.mask_prompts(states, context.visual.expand(len(states), -1, -1))
         frames: list[list[bytes | None]] = [[] for _ in range(len(states))]
         for logits in self.mask_decoder.track(context.scene, prompts):
             for row, mask in zip(frames, (logits > 0).cpu().numpy(), strict=True):
@@ -260,7 +272,8 @@ class GroundingModel(nn.Module):
 
     def forward(self, batch: Batch) -> Outputs:
         """Token and mask logits of a training batch, with gradients, through the same shared prefix."""
-        prefix, rows = self.read(batch.clips), batch.rows if batch.clips else torch.zeros_like(batch.rows)
+        prefix, visual = self.read(batch.clips)
+        rows = batch.rows if batch.clips else torch.zeros_like(batch.rows)
         tokens, targets, states = [], [], []
         for group in _buckets(batch.lengths):
             longest = int(batch.lengths[group].max())
@@ -272,7 +285,9 @@ class GroundingModel(nn.Module):
             place = (batch.seg[own, 0][:, None] == group).int().argmax(1)
             states.append((own.nonzero()[:, 0], state[place, batch.seg[own, 1]]))
         order = torch.cat([index for index, _ in states]).argsort()
-        prompts = self.mask_prompts(torch.cat([state for _, state in states])[order])
+        prompts = self.mask_prompts(
+            torch.cat([state for _, state in states])[order], visual[rows[batch.seg[:, 0]]]
+        )
         masks, visible = self.mask_decoder(batch.mask_frames, prompts, batch.rows[batch.seg[:, 0]])
         return Outputs(torch.cat(tokens), torch.cat(targets), masks, visible)
 

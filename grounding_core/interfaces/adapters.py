@@ -39,6 +39,10 @@ class PromptAdapter(nn.Module, Configured):
     Construct with ``(config, *, width: int, target: DecoderSpec)``.
     """
 
+    sees_frames: bool = False
+    """True if it is called as ``forward(states, frames)``, with the visual tokens (k, m, dl) that the
+    language model read of each object's video; m is 0 in training without video."""
+
     def __init__(self, config: Any, *, width: int, target: DecoderSpec) -> None:
         super().__init__()
 

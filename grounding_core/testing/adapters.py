@@ -107,31 +107,38 @@ class PromptAdapterConformance(ComponentConformance):
         component: type[PromptAdapter] = cls.component()
         return component(config, width=WIDTH, target=target).eval()
 
+    @classmethod
+    def prompts(cls, adapter: nn.Module, states: Tensor) -> Tensor:
+        """Prompts of states, in a video of five visual tokens where the adapter looks at it."""
+        seen = (noise(1, 5, WIDTH).expand(len(states), -1, -1),) if cls.component().sees_frames else ()
+        prompts: Tensor = adapter(states, *seen)
+        return prompts
+
     def train_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
-        return [part(noise(4, WIDTH))]
+        return [self.prompts(part, noise(4, WIDTH))]
 
     def test_prompts_fit_the_decoder(self, config: Any) -> None:
         for target in self.targets:
             adapter = self.before(config, target)
             for objects in (0, 1, 5):
                 with torch.no_grad():
-                    prompts = adapter(noise(objects, WIDTH))
+                    prompts = self.prompts(adapter, noise(objects, WIDTH))
                 assert prompts.shape == (objects, target.prompt_tokens, target.prompt_width)
 
     def test_objects_do_not_disturb_each_other(self, part: nn.Module) -> None:
         states = noise(3, WIDTH)
         with torch.no_grad():
-            together = part(states)
+            together = self.prompts(part, states)
             for index in range(3):
-                self.close(together[index : index + 1], part(states[index : index + 1]))
+                self.close(together[index : index + 1], self.prompts(part, states[index : index + 1]))
 
     def test_no_objects_in_training(self, config: Any) -> None:
         adapter = self.before(config, self.targets[0]).train()
-        assert len(adapter(noise(0, WIDTH))) == 0
+        assert len(self.prompts(adapter, noise(0, WIDTH))) == 0
 
     def test_gradients_reach_the_states(self, part: nn.Module) -> None:
         states = noise(3, WIDTH).requires_grad_()
-        prompts = part(states)
+        prompts = self.prompts(part, states)
         (prompts * noise(*prompts.shape, seed=1)).sum().backward()
         assert states.grad is not None
         assert (states.grad.abs().amax(1) > 0).all()

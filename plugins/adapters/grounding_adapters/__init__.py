@@ -1,0 +1,1 @@
+"""Adapters between vision and language, both ways, for grounding_core."""
