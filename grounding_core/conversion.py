@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -17,12 +18,14 @@ from grounding_core.compose import build_composed, plan
 from grounding_core.config import Recipe
 from grounding_core.errors import CheckpointError
 from grounding_core.interfaces.converter import Converter, Extra, Move, Shape, matches
-from grounding_core.tensors import Stored, joined, open_tensors, read_json, split, write_tensors
+from grounding_core.tensors import Stored, joined, open_tensors, read_json, split, write_file, write_tensors
 
 RECIPE = "recipe.yaml"
 CONFIG = "config.json"
 ORIGIN = "reference.json"
 """The other project's ``config.json``, kept for the way back."""
+UNUSED = "unused.safetensors"
+"""The other project's tensors that have no place here, under its names, kept for the way back."""
 TOKENIZER = (
     "tokenizer.json",
     "tokenizer.model",
@@ -30,6 +33,7 @@ TOKENIZER = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+PARTIAL = ".partial"
 SHOWN = 5
 
 
@@ -39,7 +43,8 @@ class Report:
 
     Attributes:
         written: tensors written.
-        unused: keys left behind because no output depends on them, or because that was allowed.
+        unused: keys without a place in the model, because no output depends on them or because that was
+            allowed; kept in a file of their own.
         filled: our keys that the source lacks, which was allowed; written as zeros.
         tokenizer: True if the source came with tokenizer files, which were copied.
         files: the weight files.
@@ -91,8 +96,11 @@ def convert(
     _refuse(f"{source} lacks", "that this model needs", lacking, f"They may be in another file: {options}.")
     for key in absent:
         tensors[key] = _zeros(source, wanted[key])
+    left = {key: tensor for key, tensor in sorted(stored.items()) if key not in used}
     with _appearing(out) as partial:
         files = write_tensors(tensors, partial)
+        if left:
+            write_file(partial / UNUSED, left)
         names = _copy_tokenizer(folder, partial)
         recipe = {**facts.recipe, "checkpoint": "./"}
         text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=110)
@@ -101,12 +109,11 @@ def convert(
         )
         if config:
             (partial / ORIGIN).write_text(json.dumps(config, indent=1), encoding="utf-8")
-    left = tuple(sorted(key for key in stored if key not in used))
-    return Report(len(tensors), left, tuple(absent), names, tuple(out / file.name for file in files))
+    return Report(len(tensors), tuple(left), tuple(absent), names, tuple(out / file.name for file in files))
 
 
 def convert_back(converter: Converter, source: Path, out: Path) -> Report:
-    """The other project's layout again, from a folder that :func:`convert` wrote.
+    """The other project's layout again, every tensor of it, from a folder that :func:`convert` wrote.
 
     Raises:
         CheckpointError: a key of ours has no name there.
@@ -117,7 +124,7 @@ def convert_back(converter: Converter, source: Path, out: Path) -> Report:
     _refuse(
         f"{source} holds", "that the other project has no name for", [k for k, m in moves.items() if not m]
     )
-    tensors: dict[str, Stored] = {}
+    tensors = open_tensors(source / UNUSED) if (source / UNUSED).is_file() else {}
     for move in {move.theirs: move for move in moves.values() if move}.values():
         parts = split(stored[move.ours[0]], len(move.theirs))
         tensors.update(zip(move.theirs, parts, strict=True))
@@ -224,7 +231,9 @@ def _refuse_existing(out: Path) -> None:
 def _appearing(out: Path) -> Iterator[Path]:
     """A folder to fill beside ``out``; becomes it when all went well, and is removed otherwise."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    for remains in out.parent.glob(f".{escape(out.name)}.*{PARTIAL}"):  # of conversions that were killed
+        shutil.rmtree(remains)
+    partial = Path(mkdtemp(prefix=f".{out.name}.", suffix=PARTIAL, dir=out.parent))
     try:
         yield partial
         partial.chmod(0o755)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,21 +125,34 @@ def _open_safetensors(file: Path) -> dict[str, Stored]:
             code = part.get_dtype()
             if code not in DTYPES:
                 raise CheckpointError(f"{file}: {key} is of type {code}.", f"Known: {', '.join(DTYPES)}.")
-            found[key] = Stored(file, tuple(part.get_shape()), DTYPES[code], _reader(handle, key))
+            found[key] = Stored(file, tuple(part.get_shape()), DTYPES[code], _reader(file, key))
         return found
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{file} is damaged: {error}.", "Fetch it again.") from error
 
 
-def _reader(handle: Any, key: str) -> Callable[[], Tensor]:
+def _reader(file: Path, key: str) -> Callable[[], Tensor]:
     def read() -> Tensor:
-        tensor: Tensor = handle.get_tensor(key)
+        # Opened anew: a file that stays mapped holds on to every page that was read of it.
+        with safe_open(file, "pt") as handle:
+            tensor: Tensor = handle.get_tensor(key)
         return tensor
 
     return read
 
 
 def _open_torch(file: Path) -> dict[str, Stored]:
+    def reader(key: str) -> Callable[[], Tensor]:
+        return lambda: _load_torch(file)[key]  # anew, as above
+
+    return {
+        str(key): Stored(file, tuple(value.shape), value.dtype, reader(key))
+        for key, value in _load_torch(file).items()
+    }
+
+
+def _load_torch(file: Path) -> dict[str, Tensor]:
+    """Tensors of a PyTorch file, mapped, not read."""
     try:
         data = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
@@ -159,10 +172,7 @@ def _open_torch(file: Path) -> dict[str, Stored]:
     tensors = {key: v for key, v in data.items() if isinstance(v, Tensor)} if isinstance(data, dict) else {}
     if not tensors:
         raise CheckpointError(f"{file} holds no tensors.", "Name a checkpoint's weight file.")
-    return {
-        str(key): Stored(file, tuple(value.shape), value.dtype, lambda value=value: value)  # type: ignore[misc]
-        for key, value in tensors.items()
-    }
+    return tensors
 
 
 def write_tensors(
@@ -192,13 +202,15 @@ def write_tensors(
         }
         (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
     for name, keys in zip(names, groups, strict=True):
-        _write_file(folder / name, [(key, tensors[key]) for key in keys])
+        write_file(folder / name, {key: tensors[key] for key in keys})
     return [folder / name for name in names]
 
 
-def _write_file(path: Path, entries: Sequence[tuple[str, Stored]]) -> None:
-    """One safetensors file: header length, JSON header, then the tensors' bytes."""
-    ordered = sorted(entries, key=lambda entry: (-entry[1].dtype.itemsize, entry[0]))  # keeps all aligned
+def write_file(path: Path, tensors: Mapping[str, Stored]) -> None:
+    """One safetensors file: header length, JSON header, then the tensors' bytes, one by one."""
+    ordered = sorted(
+        tensors.items(), key=lambda entry: (-entry[1].dtype.itemsize, entry[0])
+    )  # keeps all aligned
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for key, stored in ordered:

@@ -41,7 +41,9 @@ def convert(
         print(f"{report.written} tensors in {out}, under the names of {found.about}")
         return
     report = run(found, source, out, extras=extras, allow=allow or ())
-    print(f"{report.written} tensors in {out}; {len(report.unused)} left behind that no output depends on")
+    print(
+        f"{report.written} tensors in {out}; {len(report.unused)} that no output depends on kept beside them"
+    )
     for key in report.filled:
         print(f"missing and allowed, written as zeros: {key}")
     if not report.tokenizer:
