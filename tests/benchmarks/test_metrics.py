@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation
 
-from benchmarks.metrics import gcg, grounding, refseg
+from benchmarks.metrics import gcg, grounding, refseg, revos
 from benchmarks.stats import estimate, ratio
 from benchmarks.tasks.gcg import GroundedCaptions
 from benchmarks.tasks.grounding import Grounding
@@ -77,6 +77,46 @@ def test_all_objects_of_an_answer_count() -> None:
     truth = Truth(boxes={0: (5.0, 4.0, 25.0, 14.0)}, interval=(0, 1))
     answer = GroundedText("a", (), (track(square(5), id=0), track(square(15), id=1)))
     assert Grounding(Path()).judge(answer, truth).counts["viou"] == (1.0, 1.0)
+
+
+def test_a_written_moment_is_scored_beside_the_visible_one() -> None:
+    truth = Truth(boxes={t: (5.0, 4.0, 15.0, 14.0) for t in (1, 2)}, interval=(1, 3))
+    frames = (square(5), square(5), square(5), EMPTY)
+    counts = (
+        Grounding(Path())
+        .judge(GroundedText("It is there. frames:(1,2)", (), (track(*frames),)), truth)
+        .counts
+    )
+    assert counts["tiou"] == (pytest.approx(2 / 3), 1.0)
+    assert counts["tiou_text"] == counts["viou_text"] == counts["written"] == (1.0, 1.0)
+    assert counts["tiou_text_official"] == (1.0, 1.0)
+    silent = Grounding(Path()).judge(GroundedText("It is there.", (), (track(*frames),)), truth).counts
+    assert silent["tiou"] == counts["tiou"]
+    assert silent["tiou_text"] == silent["written"] == (0.0, 1.0)
+    assert silent["tiou_text_official"] == (0.0, 0.0), "left out, as upstream drops the sample"
+
+
+def test_a_written_moment_counts_the_frames_that_the_model_saw() -> None:
+    truth = Truth(boxes={t: (5.0, 4.0, 15.0, 14.0) for t in range(4, 8)}, interval=(4, 8))
+    frames = [square(5)] * 10
+    answer = GroundedText("frames:(2,3)", (), (track(*frames),), {"sampled_frames": [0, 2, 4, 6, 8]})
+    assert Grounding(Path()).judge(answer, truth).counts["tiou_text"] == (1.0, 1.0)
+    far = GroundedText("frames:(4,999999999999)", (), (track(*frames),), {"sampled_frames": [0, 2, 4, 6, 8]})
+    assert Grounding(Path()).judge(far, truth).counts["tiou_text"] == (0.0, 1.0)
+    reversed_ = GroundedText("frames:(9,3)", (), (track(*frames),))
+    assert Grounding(Path()).judge(reversed_, truth).counts["viou_text"] == (0.0, 1.0)
+
+
+def test_raw_eight_bit_images_wrap_as_in_the_revos_script() -> None:
+    truth, found, every = (np.array([[v]], np.uint8) for v in (0, 255, 1))
+    assert revos.robustness_official(truth, found, every) == 0.0
+    assert revos.robustness_official(np.array([[2]], np.uint8), np.array([[1]], np.uint8), every) == 0.0
+    assert revos.robustness_official(np.array([[1]], np.uint8), np.array([[1]], np.uint8), every) == 1.0
+
+
+def test_captions_are_read_as_in_the_reference() -> None:
+    text, phrases = gcg.read_markup_official("ASSISTANT: <p> a cat </p>[SEG] sits\n.")
+    assert (text, phrases) == ("a cat sits.", ["a cat"])
 
 
 def test_a_miss_counts_as_wrong_and_officially_not_at_all() -> None:
