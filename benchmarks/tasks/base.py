@@ -161,6 +161,8 @@ def load_task(name: str, workspace: Path, text_similarity: str = DEFAULT) -> Tas
                 "Have its measures renamed.",
             )
         task.metrics.append(metric())
+        offer = registry().find("metric", other)
+        task.protocol[f"metric {other}"] = f"{offer.distribution} {offer.version}"
     return task
 
 

@@ -149,7 +149,7 @@ def test_named_samples_only(harness: Harness, command: tuple[str, ...]) -> None:
         (("--datasets", "vidstg"), "has samples for the task 'refseg'", "--datasets"),
         (("--ids", "clip0/9"), "sample 'clip0/9'", "look like 'clip0/0'"),
         (("--shuffle-seed", "1"), "--shuffle-seed draws", "--limit"),
-        (("--data-root", "nowhere", "--datasets", "sprites"), "no folder nowhere", "--data-root"),
+        (("--data-root", "nowhere", "--datasets", "sprites"), "There is no folder", "--data-root"),
         (("--recipe", "toi"), "no recipe 'toi'", "Installed"),
         (("--set", "model=3"), "model", "should be"),
     ],
