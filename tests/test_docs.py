@@ -18,6 +18,7 @@ NOT_RUN = {
     "pip install": "changes the environment; .ci/run does it in a fresh one",
     "git clone": "needs the network",
     "python -m benchmarks.run": "takes minutes; tests/benchmarks run it on small sets",
+    "python -m benchmarks.ablation": "takes hours; tests/benchmarks/test_ablation.py runs a step",
     "grounding train": "takes hours; tests/test_train_cli.py runs a few steps",
     "grounding data prepare sprites --split train": "takes minutes; other splits are run",
     "accelerate launch": "needs several processes",

@@ -25,15 +25,17 @@ def choose_parts(model: GroundingModel, config: TrainConfig, console: Console) -
     model.requires_grad_(True)
     if config.lora is not None:
         _adapt(model, config.lora)
+    named = dict(model.named_parameters())
     for name in config.freeze:
-        try:
-            model.get_submodule(name).requires_grad_(False)
-        except AttributeError:
+        below = [p for key, p in named.items() if f"{key}.".startswith(f"{name}.")]
+        if not below:
             roles = ", ".join(name for name, _ in model.named_children())
             raise GroundingError(
                 f"training.freeze names {name}, which this model does not have.",
-                f"Its roles are {roles}; modules below them go by dotted name.",
-            ) from None
+                f"Its roles are {roles}; what is below them goes by dotted name.",
+            )
+        for parameter in below:
+            parameter.requires_grad_(False)
     table = Table("part", "parameters", "trained", title="What is trained")
     total = 0
     for name, part in model.named_children():

@@ -1,0 +1,158 @@
+"""``python -m benchmarks.ablation``: train variants of a recipe alike, score each, print the table.
+
+Run the same command again to go on after an interruption.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.run import WRONG_USE
+from benchmarks.units import Unit, find_units, names
+from grounding_core.cli.progress import progress_bars
+from grounding_core.config import Recipe
+from grounding_core.errors import DataError, GroundingError
+from grounding_core.interfaces.dataset import Sample
+from grounding_core.training.config import TrainConfig
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class Ablation(BaseModel):
+    """What is compared: a YAML file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    recipe: str = Field(description="The recipe that is varied.")
+    set: tuple[str, ...] = Field(default=(), description="Overrides for all variants.")
+    variants: Mapping[str, tuple[str, ...]] = Field(description="Name -> overrides of this variant.")
+    seeds: tuple[int, ...] = Field(default=(0,), description="Each variant is trained once with each.")
+    measures: tuple[str, ...] = Field(
+        description="What the table shows, e.g. `refseg jf` or `refseg jf motion`."
+    )
+
+
+def read_ablation(path: Path) -> Ablation:
+    """An ablation file.
+
+    Raises:
+        DataError: it is missing or malformed.
+    """
+    try:
+        return Ablation.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        problem = " ".join(str(error).split())
+        raise DataError(
+            f"{path} is not an ablation: {problem}.", "See benchmarks/ablations for one."
+        ) from error
+
+
+@app.command()
+def ablate(
+    file: Annotated[Path, typer.Argument(help="What is compared: YAML, see benchmarks/ablations.")],
+    out: Annotated[Path, typer.Option(help="Folder; the same again goes on after an interruption.")],
+    data: Annotated[str, typer.Option(help="Data sets to learn from: NAME or NAME:SPLIT.")] = "sprites:train",
+    validation: Annotated[str, typer.Option(help="Data sets to score: NAME:SPLIT.")] = "sprites:val",
+    tasks: Annotated[str, typer.Option(help="Tasks to learn and score.")] = "refseg,gcg",
+    videos: Annotated[int, typer.Option(min=1, help="Videos of each split that are scored.")] = 60,
+    data_root: Annotated[Path | None, typer.Option(help="Folder above the data sets.")] = None,
+    initial: Annotated[
+        str | None, typer.Option("--from", metavar="FOLDER", help="Checkpoint that all variants start from.")
+    ] = None,
+) -> None:
+    """Train variants of a recipe alike, score each, print the table."""
+    try:
+        ablation = read_ablation(file)
+        learned, scored = (_units(specs, tasks, data_root) for specs in (data, validation))
+        rows = {
+            f"{name}/{seed}": _train_and_score(ablation, name, seed, learned, scored, videos, out, initial)
+            for name in ablation.variants
+            for seed in ablation.seeds
+        }
+    except GroundingError as error:
+        Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False)
+        raise typer.Exit(WRONG_USE) from None
+    (out / "ablation.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    _print(ablation, rows, validation)
+
+
+def _units(specs: str, tasks: str, root: Path | None) -> list[Unit]:
+    with progress_bars() as preparing:
+        return find_units(names(tasks, "task"), names(specs, "data set"), data_root=root, preparing=preparing)
+
+
+def _train_and_score(
+    ablation: Ablation,
+    name: str,
+    seed: int,
+    learned: list[Unit],
+    scored: list[Unit],
+    videos: int,
+    out: Path,
+    initial: str | None,
+) -> dict[str, float]:
+    """Measures of one variant; those of an earlier run where they are there."""
+    from benchmarks.validation import Validation
+    from grounding_core.compose import build
+    from grounding_core.model import GroundingModel
+    from grounding_core.training.loop import train
+
+    overrides = [*ablation.set, *ablation.variants[name], f"training.seed={seed}"]
+    recipe = Recipe.load(ablation.recipe, overrides)
+    folder = out / f"{name.replace(' ', '-')}-{seed}"
+    result = folder / "result.json"
+    settings = {"overrides": overrides, "recipe": recipe.fingerprint(), "from": initial, "videos": videos}
+    if result.is_file():
+        found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+        if found["settings"] != settings:
+            raise DataError(f"{folder} holds a run with other settings.", "Name another folder with --out.")
+        return dict(found["measures"])
+    sources: dict[tuple[str, str], list[Sample]] = {}
+    for unit in learned:
+        sources.setdefault((unit.dataset, unit.task), []).extend(unit.samples)
+    checkpoint = train(recipe, recipe.training or TrainConfig(), sources, folder, initial=initial)
+    trained = [f"checkpoint={checkpoint}"]
+    if (checkpoint / "tokenizer.json").is_file():
+        trained.append(f"language_model.tokenizer={checkpoint}")
+    model = build(Recipe.load(ablation.recipe, [*overrides, *trained]))
+    assert isinstance(model, GroundingModel)  # whole models have no training section
+    report = Validation(scored, videos)(model.eval(), folder / "answers.png")
+    measures = {_short(key, scored): value for key, value in report.items()}
+    result.write_text(json.dumps({"settings": settings, "measures": measures}, indent=1), encoding="utf-8")
+    return measures
+
+
+def _short(key: str, units: list[Unit]) -> str:
+    """Measures by task alone, where each task has one unit."""
+    for unit in units:
+        if key.startswith(f"{unit.label} ") and sum(other.task == unit.task for other in units) == 1:
+            return unit.task + key.removeprefix(unit.label)
+    return key
+
+
+def _print(ablation: Ablation, rows: Mapping[str, Mapping[str, float]], validation: str) -> None:
+    seeds = len(ablation.seeds)
+    table = Table(
+        "variant", *ablation.measures, title=f"{validation}, percent; {seeds} seed{'s'[: seeds > 1]} each"
+    )
+    for name in ablation.variants:
+        cells = []
+        for measure in ablation.measures:
+            values = [100 * rows[f"{name}/{seed}"].get(measure, np.nan) for seed in ablation.seeds]
+            spread = f" ± {np.std(values, ddof=1):.1f}" if seeds > 1 else ""
+            cells.append(f"{np.mean(values):.1f}{spread}")
+        table.add_row(name, *cells)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m benchmarks.ablation")
