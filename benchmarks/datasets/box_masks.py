@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from benchmarks.datasets.files import read_json
 from benchmarks.disk import replace_text
+from benchmarks.lock import locked
 from grounding_core.config import ROLES, Part, Recipe, validation_problems
 from grounding_core.errors import DataError, GroundingError, RecipeError
 from grounding_core.interfaces.dataset import Box, Progress
@@ -110,6 +111,7 @@ def make(
         progress: told as videos are finished.
 
     Raises:
+        GroundingError: another process is at it.
         DataError: the folder was begun with another decoder; or, once all others are made, some videos
             could not be made.
     """
@@ -117,16 +119,17 @@ def make(
     if decoder is not None and record.is_file():
         _check_begun(record, decoder)
     convert = masker(decoder)
-    replace_text(record, json.dumps({"decoder": decoder}) + "\n")
     faults: list[str] = []
-    for done, (name, job) in enumerate(jobs.items(), start=1):
-        if not (folder / name).is_dir():
-            try:
-                _make(folder / name, job(), convert)
-            except GroundingError as error:
-                faults.append(f"{name}: {error}")
-        if progress is not None:
-            progress(done, len(jobs))
+    with locked(folder):
+        replace_text(record, json.dumps({"decoder": decoder}) + "\n")
+        for done, (name, job) in enumerate(jobs.items(), start=1):
+            if not (folder / name).is_dir():
+                try:
+                    _make(folder / name, job(), convert)
+                except GroundingError as error:
+                    faults.append(f"{name}: {error}")
+            if progress is not None:
+                progress(done, len(jobs))
     for fault in faults:
         _log.warning(fault)
     if faults:
@@ -139,8 +142,9 @@ def make(
 def _make(target: Path, job: Job, convert: Masker) -> None:
     whole = Video.open(job.video)
     video = whole.pick([min(frame, len(whole) - 1) for frame in job.frames])
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial = target.with_name(f".{target.name}.partial")
     try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
         masks = convert(video, list(job.boxes.values()))
         for (place, frame), found in zip(video.stream(), masks, strict=True):
             _save(partial / "frames" / f"{job.names[place]}.png", frame)

@@ -75,7 +75,7 @@ class HCSTVG(Dataset):
         )
         return Sample(
             id=id,
-            video_id=video if protocol is None else f"{video}{list(view.frames)}",
+            video_id=f"{video}{view.label}",
             query=query,
             open_video=partial(_open, self.root, str(entry["video_path"]), view),
             load_truth=partial(_truth, path, id, entry, view, (start, end)),

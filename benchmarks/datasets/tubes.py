@@ -129,6 +129,13 @@ class View:
             return cls(tuple(sorted(taken)))
         return cls(range(start, stop), tuple(sorted(frame - start for frame in taken)))
 
+    @property
+    def label(self) -> str:
+        """The same for views of the same frames."""
+        if isinstance(self.frames, range):
+            return f"[{self.frames.start}:{self.frames.stop}]"
+        return str(list(self.frames))
+
     def open(self, path: Path, source: str) -> Video:
         """The video of these frames.
 

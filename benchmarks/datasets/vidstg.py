@@ -69,10 +69,9 @@ class VidSTG(Dataset):
         target = str(entry["target_id"])
         others = [tube for name, tube in tubes.items() if name != target]
         id = f"{video}/{entry['video_id']}"
-        shown = f"[{clip[0]}:{clip[1]}]" if protocol is None else f"{list(view.frames)}"
         return Sample(
             id=id,
-            video_id=f"{video}{shown}",
+            video_id=f"{video}{view.label}",
             query=Query(str(entry["caption"]), KINDS[qtype]),
             open_video=partial(view.open, self.root / "vidstg/video" / str(entry["video_path"]), SOURCE),
             load_truth=partial(_truth, path, id, view, (tubes[target], *others), moment),

@@ -150,8 +150,13 @@ def test_what_can_not_be_made_is_told_at_the_end_and_made_later(raw: Path) -> No
     made = raw / "vidstg_gcg/test/clip1/frames/000001.png"
     before = made.stat().st_mtime_ns
     caption.write_text(kept)
+    # A process that was killed leaves half a video, which is not taken for a whole one.
+    half = raw / "vidstg_gcg/test/.clip0.partial/frames/stale.png"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(made.read_bytes())
     prepare(raw, "vidstg-gcg", "--split", "test", "--decoder", "box")
-    assert (raw / "vidstg_gcg/test/clip0").is_dir() and made.stat().st_mtime_ns == before
+    assert made.stat().st_mtime_ns == before
+    assert len(list((raw / "vidstg_gcg/test/clip0/frames").iterdir())) == 5 and not half.exists()
 
 
 TINY = (

@@ -43,6 +43,7 @@ def test_tubedetr_shows_all_frames_and_scores_the_sampled(official: Path) -> Non
     assert len(sample.open_video()) == len(whole.open_video()) == FRAMES - 1
     truth = sample.load_truth()
     assert truth.annotated == (0, 1, 2, 3, 4)[: len(truth.annotated or ())] and truth.annotated[0] == 0
+    assert sample.video_id == whole.video_id
     assert (truth.interval, truth.boxes) == (whole.load_truth().interval, whole.load_truth().boxes)
 
 
