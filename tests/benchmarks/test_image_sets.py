@@ -12,6 +12,7 @@ from official_layouts import SIZE, box_mask
 from official_layouts.refcoco import IMAGE
 
 from benchmarks.datasets.grandf import GranDf
+from benchmarks.datasets.plain_pickle import read_plain_pickle
 from benchmarks.datasets.reason_seg import ReasonSeg
 from benchmarks.datasets.refcoco import RefCOCO, RefCOCOg, RefCOCOPlus
 from grounding_core.errors import DataError
@@ -154,3 +155,10 @@ def test_phrases_that_leave_the_caption_are_named(official: Path, tmp_path: Path
     (sample,) = GranDf(root).samples("gcg", "train-openpsg")
     with pytest.raises(DataError, match=r"OpenPsgGCG_train\.json: image train2017/a\.jpg .* \[0:99\]"):
         sample.load_truth()
+
+
+def test_pickles_of_python_2_are_read(tmp_path: Path) -> None:
+    """The published files hold text as bytes, and long numbers."""
+    path = tmp_path / "refs.p"
+    path.write_bytes(b"(lp0\n(dp1\nS'sent'\np2\nS'a man'\np3\nsS'ref_id'\np4\nL7L\nsa.")
+    assert read_plain_pickle(path, "https://example.org") == [{"sent": "a man", "ref_id": 7}]
