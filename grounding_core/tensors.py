@@ -18,6 +18,7 @@ from grounding_core.checkpoint import INDEX, WEIGHTS
 from grounding_core.errors import CheckpointError
 
 SHARD_BYTES = 5 * 10**9
+REOPEN_BYTES = 2**28
 DTYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -143,12 +144,29 @@ def _reader(file: Path, key: str) -> Callable[[], Tensor]:
 
 def _open_torch(file: Path) -> dict[str, Stored]:
     def reader(key: str) -> Callable[[], Tensor]:
-        return lambda: _load_torch(file)[key]  # anew, as above
+        return lambda: mapped.read(key)
 
+    mapped = _Mapped(file)
     return {
         str(key): Stored(file, tuple(value.shape), value.dtype, reader(key))
         for key, value in _load_torch(file).items()
     }
+
+
+class _Mapped:
+    """A PyTorch file that is opened anew now and then, to let go of the pages that were read of it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.tensors: dict[str, Tensor] = {}
+        self.read_bytes = 0
+
+    def read(self, key: str) -> Tensor:
+        if not self.tensors or self.read_bytes > REOPEN_BYTES:
+            self.tensors, self.read_bytes = _load_torch(self.file), 0
+        tensor = self.tensors[key]
+        self.read_bytes += tensor.nbytes
+        return tensor
 
 
 def _load_torch(file: Path) -> dict[str, Tensor]:
