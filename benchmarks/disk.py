@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 from grounding_core.errors import DataError
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a file, replacing what was there in one step.
+def replace_text(path: Path, text: str | Iterable[str]) -> None:
+    """Write a file, replacing what was there in one step; ``text`` may come in parts.
 
     Raises:
         DataError: the disk refuses.
@@ -21,7 +22,7 @@ def replace_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+            file.writelines([text] if isinstance(text, str) else text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

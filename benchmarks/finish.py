@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def finish(
         _same_truth(folder, unit)
     report = build(plan.model, plan.fingerprint, platform_facts(), scores)
     for unit in scores:
-        replace_text(_table_path(folder, unit.unit), json.dumps(_table(unit)))
+        replace_text(_table_path(folder, unit.unit), _table(unit))
     replace_text(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     replace_text(folder / "report.md", markdown(report))
     replace_text(folder / "report.html", page(report, scores))
@@ -71,7 +71,8 @@ def finish(
     for hidden in (unit for unit in units if not unit.truth):
         console.print(
             f"{hidden.dataset}:{hidden.split} has no public truth and is not scored. Hand it in: python -m "
-            f"benchmarks.submission export {folder} --dataset {hidden.dataset}:{hidden.split} --format ... --out ...",
+            f"benchmarks.submission export {folder} --dataset {hidden.dataset}:{hidden.split} "
+            "--format ... --out ...",
             soft_wrap=True,
             highlight=False,
         )
@@ -96,7 +97,8 @@ def _same_truth(folder: Path, scores: UnitScores) -> None:
     path = _table_path(folder, scores.unit)
     if not path.is_file():
         return
-    before = json.loads(path.read_text(encoding="utf-8"))["truths"]
+    with path.open(encoding="utf-8") as handle:
+        before = json.loads(handle.readline().removesuffix(f", {_COUNTS}") + "}")["truths"]
     changed = next((id for id, now in scores.truths.items() if before.get(id, now) != now), None)
     if changed is not None:
         raise DataError(
@@ -106,18 +108,25 @@ def _same_truth(folder: Path, scores: UnitScores) -> None:
         )
 
 
-def _table(scores: UnitScores) -> dict[str, Any]:
-    """Counts of every sample, for comparisons and other programs."""
+_COUNTS = '"predictors": {\n'
+"""Ends the first line of a table; what precedes it can be read without the counts."""
+
+
+def _table(scores: UnitScores) -> Iterator[str]:
+    """Counts of every sample as one JSON object, for comparisons and other programs; a measure at a time."""
     unit = scores.unit
-    return {
+    head = {
         "task": unit.task,
         "dataset": unit.dataset,
         "split": unit.split,
         "truths": dict(scores.truths),
         "ids": [sample.id for sample in unit.samples],
         "videos": [sample.video_id for sample in unit.samples],
-        "predictors": {
-            name: {key: counts.tolist() for key, counts in found.counts.items()}
-            for name, found in scores.predictors.items()
-        },
     }
+    yield f"{json.dumps(head)[:-1]}, {_COUNTS}"
+    for place, (name, found) in enumerate(scores.predictors.items()):
+        yield f"{', ' if place else ''}{json.dumps(name)}: {{\n"
+        for number, (key, counts) in enumerate(found.counts.items()):
+            yield f"{', ' if number else ''}{json.dumps(key)}: {json.dumps(counts.tolist())}\n"
+        yield "}\n"
+    yield "}}\n"

@@ -52,7 +52,7 @@ def _left(words: Words) -> Words:
     """Every pixel takes the value of its right neighbour."""
     shifted = words >> np.uint64(1)
     shifted[:, :-1] |= words[:, 1:] << np.uint64(_BITS - 1)
-    return shifted
+    return np.asarray(shifted)
 
 
 def boundary(words: Words, last_column: int | None) -> Words:
@@ -65,13 +65,13 @@ def boundary(words: Words, last_column: int | None) -> Words:
         words: a mask, or a part of one beyond which it is empty.
         last_column: the image's last column, counted from the first word given; None if it is not in it.
     """
-    edges: Words = words ^ _left(words)
+    edges = words ^ _left(words)
     edges[:-1] |= words[:-1] ^ _left(words[1:])
     if last_column is not None:
         # Its right and lower-right neighbours are not there.
         edges[:, last_column // _BITS] &= ~np.uint64(1 << (last_column % _BITS))
     edges[:-1] |= words[:-1] ^ words[1:]
-    return edges
+    return np.asarray(edges)
 
 
 def dilate(words: Words, radius: float) -> Words:

@@ -55,7 +55,7 @@ def official_scores(cv2: Any) -> Scorer:
 def _disk(radius: int) -> npt.NDArray[np.uint8]:
     """``skimage.morphology.disk``."""
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-    return (x * x + y * y <= radius * radius).astype(np.uint8)
+    return np.asarray(x * x + y * y <= radius * radius, dtype=np.uint8)
 
 
 def _boundary(mask: BoolArray) -> BoolArray:
