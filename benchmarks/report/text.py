@@ -23,7 +23,8 @@ def interval(found: Mapping[str, float | None], percent: bool) -> str:
     """The bootstrap interval, empty if there is none."""
     if found["low"] is None or found["high"] is None:
         return ""
-    return f"{number(found['low'], percent)}–{number(found['high'], percent)}"
+    low, high = number(found["low"], percent), number(found["high"], percent)
+    return f"{low} to {high}" if low.startswith("-") else f"{low}–{high}"
 
 
 def display_name(report: Mapping[str, Any], predictor: str) -> str:
