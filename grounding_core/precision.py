@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ def empty_parameters() -> Iterator[None]:
             parameter = nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
         register(module, name, parameter)
 
-    nn.Module.register_parameter = on_meta  # type: ignore[method-assign]
+    nn.Module.register_parameter = on_meta  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
@@ -69,7 +70,7 @@ def materialise(module: nn.Module, parameter: nn.Parameter, value: Tensor) -> No
         value: of the same shape; copied.
     """
     value = value.to(parameter.dtype, copy=True)
-    filled: nn.Parameter
+    filled: Tensor
     if type(parameter) is nn.Parameter:
         filled = nn.Parameter(value, requires_grad=parameter.requires_grad)
     else:  # bitsandbytes' own kind: it quantises when it is sent to a device, this one included
@@ -78,7 +79,7 @@ def materialise(module: nn.Module, parameter: nn.Parameter, value: Tensor) -> No
     for owner in module.modules():
         for name, held in owner._parameters.items():
             if held is parameter:
-                owner._parameters[name] = filled
+                owner._parameters[name] = cast(nn.Parameter, filled)
 
 
 def _make_room(part: nn.Module, precision: str, dtype: torch.dtype) -> None:
