@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation
 
 from benchmarks.metrics import gcg, grounding, refseg, revos
+from benchmarks.perf.jf import blob, official_scores
 from benchmarks.stats import estimate, ratio
 from benchmarks.tasks.gcg import GroundedCaptions
 from benchmarks.tasks.grounding import Grounding
@@ -43,6 +44,17 @@ def test_f_equals_its_definition(seed: int, height: int, width: int, density: fl
         mask[top : top + rng.integers(1, height), left : left + rng.integers(1, width)] = True
         pair.append(mask ^ (rng.random((height, width)) < density * 0.02))
     assert refseg.frame_scores(*pair)[1] == pytest.approx(slow_f(*pair), abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [(48, 85), (120, 64), (97, 131)])
+def test_the_official_algorithm_gives_the_same(size: tuple[int, int]) -> None:
+    official = official_scores(pytest.importorskip("cv2", reason="the official algorithm needs OpenCV"))
+    rng = np.random.default_rng(0)
+    for share in (0.2, 0.45, 0.9):
+        pair = blob(size, share, rng), blob(size, share / 2, rng)
+        np.testing.assert_allclose(refseg.frame_scores(*pair), official(*pair), atol=1e-12)
+        columns = np.asfortranarray(pair[0]), np.asfortranarray(pair[1])
+        assert refseg.frame_scores(*columns) == refseg.frame_scores(*pair)
 
 
 def test_decay_has_no_limit_of_256_frames() -> None:
