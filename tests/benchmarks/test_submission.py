@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
+from benchmarks.datasets.ref_davis import RefDAVIS17
+from benchmarks.datasets.ref_youtube_vos import RefYouTubeVOS
 from benchmarks.score import app as score
 from benchmarks.submission.__main__ import app
 from benchmarks.submission.archives import opened
+from benchmarks.submission.layouts import LAYOUTS
 from benchmarks.submission.read import _runs
 from grounding_core.errors import DataError
 from grounding_core.masks import encode
@@ -214,3 +217,23 @@ def test_runs_are_those_of_the_mask(bits: list[bool]) -> None:
     runs = _runs(counts)
     flat = np.concatenate([np.full(run, place % 2) for place, run in enumerate(runs)])
     assert (mask == flat.reshape(6, 4).T).all()
+
+
+def test_annotators_of_ref_davis_have_a_tree_each(official: Path) -> None:
+    samples = RefDAVIS17(official).samples("refseg", "valid")
+    layout = LAYOUTS["davis"](samples)
+    placed = {(layout.folder(sample), layout.value(sample)) for sample in samples}
+    assert len(placed) == len(samples) == 16
+    assert {folder for folder, _ in placed} == {
+        f"anno_{person}/{video}" for person in range(4) for video in ("bear", "blackswan")
+    }
+    assert {value for _, value in placed} == {1, 2}
+
+
+def test_frames_of_ref_youtube_vos_keep_their_names(official: Path) -> None:
+    (sample, *_) = RefYouTubeVOS(official).samples("refseg", "train")
+    video, expression = sample.id.split("/")
+    expected = f"Annotations/{video}/{expression}/{sample.frame_names[-1]}.png"
+    assert LAYOUTS["ref-youtube-vos"]([sample]).name(sample, len(sample.frame_names) - 1) == expected
+    counted = f"{video}/{expression}/{len(sample.frame_names) - 1:05d}.png"
+    assert LAYOUTS["mevis"]([sample]).name(sample, len(sample.frame_names) - 1) == counted
