@@ -13,6 +13,7 @@ from grounding_core.compose import Plan, neighbours
 from grounding_core.config import ROLES
 from grounding_core.errors import GroundingError
 from grounding_core.plugins import registry
+from grounding_core.training.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class PartOutline:
         component: its name.
         plugin: distribution and version it comes from.
         parameters: how many.
-        trained: how many of them `grounding train` changes.
+        trained: how many of them `grounding train` changes, in any of its stages.
         buffers: numbers kept beside the parameters.
         tokens: visual tokens a frame that an adapter gives the language model; None for other parts.
     """
@@ -46,7 +47,8 @@ def outline(planned: Plan) -> list[PartOutline]:
     """The parts of a planned model.
 
     Builds every part on PyTorch's meta device, so that the published 5 billion parameters take no memory.
-    A language model that trains through low-rank adapters counts as frozen; the adapters are not counted.
+    A language model that trains through low-rank adapters counts as frozen: neither the adapters nor the
+    embeddings that train beside them are counted.
 
     Raises:
         GroundingError: the recipe names a whole model, which has no parts.
@@ -66,13 +68,6 @@ def _part(planned: Plan, role: str) -> PartOutline:
     build = part.component.outline if role == "language_model" else part.component
     with torch.device("meta"):
         module: nn.Module = build(part.config, **neighbours(planned, role))
-    training = planned.recipe.training
-    for name in training.freeze if training is not None else ():
-        owner, _, inside = name.partition(".")
-        if owner == role:
-            module.get_submodule(inside).requires_grad_(False)
-    if role == "language_model" and training is not None and training.lora is not None:
-        module.requires_grad_(False)
     offer = registry().find(ROLES[role], part.name)
     frames = planned.recipe.sampling.frames if planned.recipe.sampling is not None else 1
     branch = role.removesuffix("_adapter")
@@ -81,10 +76,25 @@ def _part(planned: Plan, role: str) -> PartOutline:
         part.name,
         f"{offer.distribution} {offer.version}",
         sum(p.numel() for p in module.parameters()),
-        sum(p.numel() for p in module.parameters() if p.requires_grad),
+        _trained(role, module, planned.recipe.training),
         sum(b.numel() for b in module.buffers()),
         planned.visual_tokens[branch] / frames if branch in planned.visual_tokens else None,
     )
+
+
+def _trained(role: str, module: nn.Module, training: TrainConfig | None) -> int:
+    """Parameters that some stage of the training changes."""
+    stages = training.staged() if training is not None else [TrainConfig()]
+    trained = 0
+    for name, parameter in module.named_parameters():
+        frozen = [_is_frozen(f"{role}.{name}", stage) for stage in stages]
+        trained += 0 if all(frozen) else parameter.numel()
+    return trained
+
+
+def _is_frozen(name: str, stage: TrainConfig) -> bool:
+    adapted = stage.lora is not None and name.startswith("language_model.")
+    return adapted or any(f"{name}.".startswith(f"{part}.") for part in stage.freeze)
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

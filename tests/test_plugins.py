@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from grounding_core.errors import PluginError
-from grounding_core.hookspecs import GROUP
+from grounding_core.hookspecs import GROUP, INTERFACE
 from grounding_core.plugins import Registry, registry
 
 PYPROJECT = """
@@ -92,6 +93,7 @@ def test_file_that_is_not_in_the_package(tmp_path: Path, monkeypatch: pytest.Mon
         (GOOD.replace("{module}:answer", "{module}"), "needs a name and a target"),
         (GOOD.replace("return [", "return ['x',"), "must return Entry objects, got str"),
         (GOOD.replace("return [", "return 1 / 0, ["), "ZeroDivisionError"),
+        ("INTERFACE = 99\n" + GOOD, "built for interface version 99, and this grounding-core has 1"),
     ],
 )
 def test_broken_plugin_is_recorded_and_hides_no_other(
@@ -137,6 +139,53 @@ def test_collision_names_both_owners_when_used(tmp_path: Path, monkeypatch: pyte
     assert {group[0].entry.name for group in found.collisions()} == {"answer", "needs-more", "lost"}
     with pytest.raises(PluginError, match=r"'answer' is claimed by one 1\.1 and two 2\.2"):
         found.load("metric", "answer")
+
+
+def test_a_plugin_for_this_interface_or_an_older_one_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Registry([point(tmp_path, monkeypatch, source=f"INTERFACE = {INTERFACE}\n" + GOOD)])
+    assert found.failures == []
+
+
+COMMAND = """
+from grounding_core.hookspecs import Entry, hookimpl
+
+@hookimpl
+def grounding_entries():
+    return [
+        Entry("command", "greet", "{module}_app:app", summary="say hello"),
+        Entry("command", "check", "{module}_app:app", summary="in the way of a built-in one"),
+    ]
+"""
+GREET = """
+import typer
+
+app = typer.Typer()
+
+@app.command()
+def greet(name: str, loud: bool = typer.Option(False, help="Shout.")):
+    print(f"hello {name.upper() if loud else name}")
+"""
+
+
+def test_a_plugin_brings_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from grounding_core import plugins
+    from grounding_core.cli import app
+
+    found = Registry([point(tmp_path, monkeypatch, source=COMMAND, name="polite")])
+    (tmp_path / "polite_entry_app.py").write_text(GREET)
+    monkeypatch.setattr(plugins, "registry", lambda: found)
+    run = CliRunner().invoke
+    help_ = run(app, ["--help"], env={"COLUMNS": "100"}).output
+    assert "greet" in help_ and "say hello" in help_ and "in the way" not in help_
+    assert "polite_entry_app" not in sys.modules
+    assert run(app, ["greet", "you", "--loud"]).output == "hello YOU\n"
+    assert "Shout" in run(app, ["greet", "--help"]).output
+    listed = json.loads(run(app, ["plugins", "--json"]).output)
+    assert listed["collisions"] == [
+        {"kind": "command", "name": "check", "owners": ["grounding-core (built in)", "polite 1.0"]}
+    ]
 
 
 def test_everything_installed_here_loads() -> None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 
+def _built_in(context: typer.Context) -> set[str]:
+    """Commands that no plugin can bring."""
+    group: Any = context.parent.command if context.parent is not None else None
+    return set(getattr(group, "commands", ()))
+
+
 def plugins(
+    context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """List installed plugins, what they offer, and those that failed to load."""
@@ -27,6 +34,15 @@ def plugins(
             "owners": [f"{offer.distribution} {offer.version}" for offer in group],
         }
         for group in found.collisions()
+    ]
+    collisions += [
+        {
+            "kind": "command",
+            "name": offer.entry.name,
+            "owners": ["grounding-core (built in)", f"{offer.distribution} {offer.version}"],
+        }
+        for offer in found.entries("command")
+        if offer.entry.name in _built_in(context)
     ]
     if as_json:
         report = {

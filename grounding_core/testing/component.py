@@ -148,11 +148,13 @@ class ComponentConformance(EntryConformance):
             torch.autograd.backward(
                 [(output.float() * torch.randn(output.shape)).sum() for output in outputs]
             )
-        expected = {name for name in trained if not any(fnmatch(name, form) for form in self.unreached)}
-        missed = {name for name in expected if trained[name].grad is None}
-        assert not missed, f"no output depends on {sorted(missed)}; name them in `unreached` if that is meant"
-        for name in expected:
-            assert torch.isfinite(trained[name].grad).all(), name  # type: ignore[arg-type]
+        missed = {name for name, value in trained.items() if value.grad is None}
+        unexpected = {name for name in missed if not any(fnmatch(name, form) for form in self.unreached)}
+        assert not unexpected, f"no output depends on {sorted(unexpected)}; name what is meant in `unreached`"
+        stale = [form for form in self.unreached if not any(fnmatch(name, form) for name in missed)]
+        assert not stale, f"`unreached` holds {stale}, which is reached or does not exist"
+        for name, value in trained.items():
+            assert value.grad is None or torch.isfinite(value.grad).all(), name
 
     def test_parameters_are_counted_without_memory(self, config: Any, part: nn.Module) -> None:
         """``grounding recipe show`` builds parts on the meta device."""

@@ -21,7 +21,7 @@ class AttentionConfig(ComponentConfig):
 
 
 class MultiToken(PromptAdapter):
-    """As many prompt tokens as the decoder takes: the state plus learned vectors, which attend to one another.
+    """As many prompt tokens as the decoder takes: the state plus learned vectors, attending to one another.
 
     A decoder says how many it takes; SAM 2's option is ``prompt_tokens``.
     """

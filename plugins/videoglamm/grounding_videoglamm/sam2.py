@@ -53,6 +53,7 @@ class Sam2Config(ComponentConfig):
         default=(7, 7), description="Size of the background position embedding."
     )
     width: int = Field(default=256, description="Width of the decoder, and so of the prompts.")
+    prompt_tokens: int = Field(default=1, ge=1, description="Embeddings that prompt one mask together.")
     mlp_width: int = Field(default=2048, description="Width of the mask decoder's MLPs.")
     memory_mlp_width: int | None = Field(
         default=None, description="Width of the memory attention's MLPs; null: as the mask decoder's."
@@ -215,7 +216,7 @@ class Sam2Decoder(MaskDecoder):
     @classmethod
     def spec(cls, config: Sam2Config) -> DecoderSpec:
         width = _network_config(config).mask_decoder_config.hidden_size
-        return DecoderSpec(prompt_width=width, prompt_tokens=1, tracks=config.mode == "memory")
+        return DecoderSpec(width, config.prompt_tokens, tracks=config.mode == "memory")
 
     def image_features(self, frames: Tensor) -> Features:
         """Features of uint8 frames (t, H, W, 3); the mask decoder's 1x1 convolutions are applied already."""
