@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -363,3 +366,38 @@ def test_only_the_kinds_asked_for_are_learned(samples: list[Sample], tmp_path: P
     expressions = [sample for sample in samples if sample.query.kind != "describe"]
     with pytest.raises(DataError, match="no training samples for the stage 'training'"):
         train(recipe(), CONFIG.model_copy(update={"kinds": ("nothing",)}), sources(expressions), tmp_path)
+
+
+def test_a_tracker_that_is_missing_is_named(
+    samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    config = CONFIG.model_copy(update={"trackers": ("trackio",)})
+    with pytest.raises(GroundingError, match=r"trackio, which is not installed"):
+        train(recipe(), config, sources(samples), tmp_path)
+
+
+def test_losses_go_to_tensorboard(samples: list[Sample], tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    config = CONFIG.model_copy(update={"trackers": ("tensorboard",), "steps": 1})
+    train(recipe(), config, sources(samples), tmp_path)
+    events = list(tmp_path.rglob("events.out.tfevents.*"))
+    assert any(b"dice" in file.read_bytes() for file in events)
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_steps(tmp_path: Path) -> None:
+    registry().load("dataset", "sprites")().prepare(tmp_path, split="val", videos=4)
+    small = [word for item in (*SMALL, "training.stages=[]", "training.steps=2") for word in ("--set", item)]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2"]
+    command = ["-m", "grounding_core.cli", "train", "videoglamm-tiny", "--data", "sprites:val", *small]
+    files = ["--data-root", str(tmp_path), "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [*launch, "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", *command, *files],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [row["step"] for row in rows(tmp_path / "run")] == [1, 2]

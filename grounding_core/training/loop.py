@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -99,6 +100,11 @@ def _run_stage(
     if before is not None and before["step"] >= config.steps:
         return out / CHECKPOINT
     out.mkdir(parents=True, exist_ok=True)
+    for tracker in config.trackers:
+        if importlib.util.find_spec(tracker) is None:
+            raise GroundingError(
+                f"training.trackers names {tracker}, which is not installed.", f"pip install {tracker}"
+            )
     accelerator = Accelerator(
         mixed_precision=config.precision,
         gradient_accumulation_steps=config.accumulate,

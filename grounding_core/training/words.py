@@ -2,7 +2,7 @@
 
 Published models start from encoders that others have trained on images with text. A model trained from
 nothing has none; this is its substitute. A linear head on the features of each place predicts the words with
-which captions describe the object there (weakly supervised words as targets: Joulin et al., arXiv 1511.02251).
+which captions describe the object there (words as weak labels: Joulin et al., arXiv 1511.02251).
 """
 
 from __future__ import annotations
