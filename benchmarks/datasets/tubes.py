@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from benchmarks.metrics.grounding import sampled_frames
 from grounding_core.errors import DataError
 from grounding_core.interfaces.dataset import Box, Published, Truth
 from grounding_core.video import Video
@@ -86,14 +87,7 @@ def sampled(start: int, stop: int, fps: float, protocol: Protocol) -> tuple[int,
         fps: the file's frame rate; a rate below the protocol's takes every frame.
         protocol: the sampling.
     """
-    rate = min(1.0, protocol.fps / fps)
-    frames = [start]
-    for frame in range(start, stop):
-        if int(frames[-1] * rate) < int(frame * rate):
-            frames.append(frame)
-    if len(frames) > protocol.frames:
-        frames = [frames[(place * len(frames)) // protocol.frames] for place in range(protocol.frames)]
-    return tuple(frames)
+    return tuple(sampled_frames(start, stop, max(fps, protocol.fps), protocol.fps, protocol.frames))
 
 
 @dataclass(frozen=True)
