@@ -2,7 +2,9 @@
 
 ``<!-- help: ground -->`` becomes what ``grounding ground --help`` prints;
 ``<!-- options: package.module:Class -->`` becomes a table of a component's (or model's) options;
-``<!-- measures: package.module:Class -->`` becomes a table of what a task measures.
+``<!-- measures: package.module:Class -->`` becomes a table of what a task measures;
+``<!-- checks: package.module:Class -->`` becomes the list of what a conformance class tests;
+``<!-- plugins: kind, kind -->`` becomes a table of what the distributions of this repository offer.
 """
 
 from __future__ import annotations
@@ -14,13 +16,20 @@ from typing import Any
 from typer.testing import CliRunner
 
 from grounding_core.cli import app
+from grounding_core.plugins import registry
 
-MARK = re.compile(r"<!-- (help|options|measures): (.*?) ?-->")
+MARK = re.compile(r"<!-- (help|options|measures|checks|plugins): (.*?) ?-->")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by MkDocs for each page."""
-    fill = {"help": _help, "options": _options, "measures": _measures}
+    fill = {
+        "help": _help,
+        "options": _options,
+        "measures": _measures,
+        "checks": _checks,
+        "plugins": _plugins,
+    }
     return MARK.sub(lambda found: fill[found[1]](found[2]), markdown)
 
 
@@ -42,6 +51,22 @@ def _named(target: str) -> Any:
 def _measures(target: str) -> str:
     rows = ["| measure | what it is |", "| --- | --- |"]
     rows += [f"| {measure.label} | {measure.help} |" for measure in _named(target).measures]
+    return "\n".join(rows) + "\n"
+
+
+def _checks(target: str) -> str:
+    found = _named(target)
+    tests = [name for parent in reversed(found.__mro__) for name in vars(parent) if name.startswith("test_")]
+    return (
+        "\n".join(f"- {name.removeprefix('test_').replace('_', ' ')}" for name in dict.fromkeys(tests)) + "\n"
+    )
+
+
+def _plugins(kinds: str) -> str:
+    rows = ["| kind | name | what it is | distribution |", "| --- | --- | --- | --- |"]
+    for kind in kinds.split(", "):
+        for entry, distribution, _ in registry().entries(kind):
+            rows.append(f"| {kind.replace('_', ' ')} | `{entry.name}` | {entry.summary} | {distribution} |")
     return "\n".join(rows) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,7 +37,9 @@ def from_pretrained(
         if _only_shapes(load):
             network: Any = load.__self__  # type: ignore[attr-defined]
             found = from_pretrained(network.config_class.from_pretrained, source, what=what, needs=needs)
-            return network(found)  # type: ignore[no-any-return]
+            taken = inspect.signature(network.__init__).parameters
+            shaping = {key: value for key, value in options.items() if key in taken}
+            return network(found, **shaping)  # type: ignore[no-any-return]
         return load(str(folder) if folder.exists() else source, **options)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -26,11 +27,15 @@ NOT_RUN = {
     "grounding data prepare sprites --split train": "takes minutes; other splits are run",
     "accelerate launch": "needs several processes",
     "grounding check videoglamm-tiny --set prompt_adapter.type=linear": "run below with its plugin installed",
+    "grounding plugin new": "tests/test_scaffold.py runs what it writes",
+    "pytest grounding-my-decoder": "tests/test_scaffold.py runs it",
+    "grounding recipe show videoglamm-tiny --set mask_decoder.type=my_decoder": "needs the plugin above",
     "grounding convert": "needs published weights; plugins/videoglamm/tests convert small ones",
     "python -m grounding_videoglamm.parity": "needs golden numbers; plugins/videoglamm/tests run it",
     "grounding check weights/recipe.yaml": "needs converted weights",
     "grounding ground clip.mp4": "needs a clip of the reader's own",
 }
+GROUPS = ("data", "plugin", "recipe")
 MODULE = {
     "grounding": [sys.executable, "-m", "grounding_core.cli"],
     "python": [sys.executable],
@@ -87,7 +92,7 @@ def test_options_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
         if not line.startswith(("grounding ", "python -m benchmarks.run")):
             continue
         words = parts(line)
-        name = ["bench"] if words[0] == "python" else words[1 : 3 if words[1] == "data" else 2]
+        name = ["bench"] if words[0] == "python" else words[1 : 3 if words[1] in GROUPS else 2]
         shown = CliRunner().invoke(app, [*name, "--help"], env={"COLUMNS": "120"}).output
         for option in (word for word in words if re.fullmatch("--[a-z-]+", word) and word != "--help"):
             assert option in shown, f"{page.name}: {line!r} has no {option}"
@@ -147,6 +152,25 @@ def test_plugin_in_the_docs_fits_the_tiny_recipe(tmp_path: Path) -> None:
         tmp_path, tmp_path / "site", "check", "videoglamm-tiny", "--set", "prompt_adapter.type=linear"
     )
     assert "linear" in shown
+
+
+def test_encoder_in_the_docs_conforms(tmp_path: Path) -> None:
+    from grounding_core.scaffold import write_plugin
+
+    _, _, encoder, tests, *_ = blocks(REPOSITORY / "docs" / "plugins.md", "python")
+    project = write_plugin("vit", "image_encoder", tmp_path / "plugin")
+    (project / "grounding_vit" / "component.py").write_text(encoder)
+    (project / "tests" / "test_vit.py").write_text(tests)
+    install(project, tmp_path / "site")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(project / "tests")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "site"), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def _clip(folder: Path) -> Path:

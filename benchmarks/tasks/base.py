@@ -57,6 +57,7 @@ class Task(ABC):
         name, title: what commands and people call it.
         headline: the measure by which best and worst samples are chosen.
         measures: all numbers it can give, in the order of the tables.
+        needs_tracking: True if a mask decoder that takes each frame by itself can't solve it.
 
     Args:
         workspace: folder in which it may keep what is costly to compute.
@@ -67,6 +68,7 @@ class Task(ABC):
     title: ClassVar[str]
     headline: ClassVar[str]
     measures: ClassVar[tuple[Measure, ...]]
+    needs_tracking: ClassVar[bool] = False
 
     def __init__(self, workspace: Path, text_similarity: str = DEFAULT) -> None:
         self.workspace = workspace

@@ -93,7 +93,6 @@ MEMORY = (
     "network.no_memory_positional_encoding",
     "network.prompt_encoder.*",
     "network.mask_decoder.iou_prediction_head.*",
-    "network.mask_decoder.output_hypernetworks_mlps.[123].*",
 )
 
 
