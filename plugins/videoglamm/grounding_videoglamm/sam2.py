@@ -7,7 +7,7 @@ memory (prompted on frame 0, then tracked forward; all objects in one batch).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -21,6 +21,7 @@ from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.interfaces.dataset import Box
 from grounding_core.interfaces.mask_decoder import MaskDecoder
 from grounding_core.interfaces.specs import DecoderSpec
+from grounding_core.scene import Scene
 from grounding_core.video import Video
 from grounding_videoglamm.images import long_side_stretch
 from grounding_videoglamm.sam2_memory import Memory
@@ -162,7 +163,7 @@ class Features:
         return Features((self.fine[0][index], self.fine[1][index]), self.coarse[index], self.position)
 
     @property
-    def bytes(self) -> int:
+    def nbytes(self) -> int:
         """Memory they take."""
         return sum(part.numel() * part.element_size() for part in (*self.fine, self.coarse))
 
@@ -184,15 +185,6 @@ class Step:
     score: Tensor
     memory: Tensor
     pointer: Tensor
-
-
-@dataclass
-class Scene:
-    """A video and the image features kept for its further questions: those of its first frames."""
-
-    video: Video
-    kept: list[Features] = field(default_factory=list)
-    kept_bytes: int = 0
 
 
 class Sam2Decoder(MaskDecoder):
@@ -281,27 +273,15 @@ class Sam2Decoder(MaskDecoder):
 
     # ---- inference -------------------------------------------------------------------------------
 
-    def open(self, video: Video) -> Scene:
+    def open(self, video: Video) -> Scene[Features]:
         return Scene(video)
 
-    def _stream(self, scene: Scene) -> Iterator[Features]:
-        """Features of all frames in order, in batches; the first ones are kept within the budget."""
-        yield from scene.kept
-        done = sum(len(batch) for batch in scene.kept)
-        pending: list[Tensor] = []
-        for index, frame in scene.video.stream(done):
-            pending.append(torch.tensor(frame))  # a copy: frames may be read-only
-            if len(pending) == self.config.batch or index == len(scene.video) - 1:
-                batch = self.image_features(torch.stack(pending))
-                pending = []
-                contiguous = sum(len(kept) for kept in scene.kept) == done
-                if contiguous and scene.kept_bytes + batch.bytes <= self.config.budget_mb * 2**20:
-                    scene.kept.append(batch)
-                    scene.kept_bytes += batch.bytes
-                done += len(batch)
-                yield batch
+    def stream(self, scene: Scene[Features], start: int = 0) -> Iterator[Features]:
+        """Features of the frames from ``start`` in order, in batches."""
+        config = self.config
+        return scene.stream(self.image_features, batch=config.batch, budget_mb=config.budget_mb, start=start)
 
-    def track(self, scene: Scene, prompts: Tensor) -> Iterator[Tensor]:
+    def track(self, scene: Scene[Features], prompts: Tensor) -> Iterator[Tensor]:
         steps = (
             self._framewise(scene, prompts)
             if self.config.mode == "framewise"
@@ -310,7 +290,7 @@ class Sam2Decoder(MaskDecoder):
         for logits in steps:
             yield self.at_frame_size(scene, logits)
 
-    def track_boxes(self, scene: Scene, boxes: Sequence[Mapping[int, Box]]) -> Iterator[Tensor]:
+    def track_boxes(self, scene: Scene[Features], boxes: Sequence[Mapping[int, Box]]) -> Iterator[Tensor]:
         """See :class:`~grounding_core.interfaces.box_prompts.BoxPrompts`.
 
         Each frame with a box is decoded by itself, as SAM 2's video predictor does where every frame is
@@ -318,7 +298,7 @@ class Sam2Decoder(MaskDecoder):
         """
         height, width = scene.video.size
         frame = 0
-        for features in self._stream(scene):
+        for features in self.stream(scene):
             scale = features.coarse.new_tensor([self.size / width, self.size / height] * 2)
             for place in range(len(features)):
                 logits = features.coarse.new_full((len(boxes), height, width), Memory.ABSENT)
@@ -332,14 +312,14 @@ class Sam2Decoder(MaskDecoder):
                 yield logits
                 frame += 1
 
-    def at_frame_size(self, scene: Scene, logits: Tensor) -> Tensor:
+    def at_frame_size(self, scene: Scene[Features], logits: Tensor) -> Tensor:
         """Low-resolution logits (k, h, w) at the size of the video's frames."""
         size = scene.video.size
         return F.interpolate(logits[None].float(), size=size, mode="bilinear", align_corners=False)[0]
 
-    def _framewise(self, scene: Scene, prompts: Tensor) -> Iterator[Tensor]:
+    def _framewise(self, scene: Scene[Features], prompts: Tensor) -> Iterator[Tensor]:
         """Low-resolution logits (k, h, w) of each frame; every frame gets the same prompts."""
-        for features in self._stream(scene):
+        for features in self.stream(scene):
             sparse = prompts[None].expand(len(features), -1, -1, -1)
             masks, _, _, score = self.masks(features, self.without_memory(features), sparse, multimask=False)
             logits = masks[:, :, 0]
@@ -347,13 +327,13 @@ class Sam2Decoder(MaskDecoder):
                 logits = torch.where(score[..., None] > 0, logits, -1.0)
             yield from logits
 
-    def follow(self, scene: Scene, prompts: Tensor) -> Iterator[Step]:
+    def follow(self, scene: Scene[Features], prompts: Tensor) -> Iterator[Step]:
         """Prompt frame 0, then track forward by memory: low-resolution masks, and what is remembered."""
         memory = Memory(self.network, bf16=self.config.bf16_memory, frames=len(scene.video))
         k = len(prompts)
         padding = self.network.prompt_encoder.not_a_point_embed.weight.expand(k, 2, -1)
         first = True
-        for batch in self._stream(scene):
+        for batch in self.stream(scene):
             for step in range(len(batch)):
                 features = batch.pick(slice(step, step + 1)).pick(
                     torch.zeros(k, dtype=torch.long, device=prompts.device)
