@@ -214,6 +214,7 @@ class GroundingModel(nn.Module):
             for ids, state in zip(generation.ids, generation.states, strict=True)
         ]
         tracks = self._tracks(context, torch.cat(states)) if states else []
+        sampled = sample_indices(len(context.video), self.sampling.frames)
         answers = []
         for ids, own, cut in zip(generation.ids, states, generation.truncated, strict=True):
             raw = self._text(ids)
@@ -223,7 +224,12 @@ class GroundingModel(nn.Module):
                 for i, track in enumerate(tracks[: len(own)])
             ]
             tracks = tracks[len(own) :]
-            meta = {"markup": raw, "truncated": cut, "seconds": time.perf_counter() - started}
+            meta = {
+                "markup": raw,
+                "truncated": cut,
+                "seconds": time.perf_counter() - started,
+                "sampled_frames": sampled,
+            }
             answers.append(GroundedText(marked.text, marked.spans, tuple(mine), meta))
         return answers
 

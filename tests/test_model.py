@@ -13,6 +13,7 @@ from grounding_core import Query, Video
 from grounding_core.errors import QueryError
 from grounding_core.model import GroundingModel
 from grounding_core.types import GroundedText
+from grounding_core.video import sample_indices
 
 
 def clip(frames: int, height: int = 40, width: int = 56, seed: int = 0) -> Video:
@@ -39,6 +40,7 @@ def test_questions_decoded_together_get_the_answers_they_get_alone(model: Ground
     together = model.ground(context, QUERIES)
     alone = [model.ground(context, query) for query in QUERIES]
     assert any(answer.tracks for answer in together)
+    assert all(answer.meta["sampled_frames"] == sample_indices(9, 8) for answer in together)
     assert all(same(a, b) for a, b in zip(together, alone, strict=True))
 
 
