@@ -21,6 +21,7 @@ from benchmarks.selection import Selection, read_ids
 from benchmarks.store import key_of
 from benchmarks.units import Unit, names
 from grounding_core import DEFAULT_RECIPE
+from grounding_core.compose import plan as check_fit
 from grounding_core.config import Recipe
 from grounding_core.errors import DataError, GroundingError
 
@@ -183,6 +184,7 @@ def _predict_missing(
             bars.update(bar, completed=len(unit.samples) - len(missing))
             if name == MODEL:
                 # A recipe that can't be built is one error, not one a sample.
+                check_fit(model.recipe, tasks=plan.tasks)
                 model.load()
             with store:
                 predict(unit, predictors[name], store, missing, lambda bar=bar: bars.advance(bar))  # type: ignore[misc]

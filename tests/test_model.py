@@ -11,7 +11,7 @@ from small import prefer_seg, small_model
 
 from grounding_core import Query, Video
 from grounding_core.errors import QueryError
-from grounding_core.model import GroundingModel
+from grounding_core.model import Batch, GroundingModel
 from grounding_core.types import GroundedText
 from grounding_core.video import sample_indices
 
@@ -206,3 +206,39 @@ def test_a_single_image_may_go_through_the_image_branch_alone(tmp_path: Path) ->
     head = len(model.language_model.tokenize("<|user|>"))
     assert context.prefix.length == head + 64  # the unpooled 8 x 8 grid of one frame
     assert isinstance(model.ground(context, "the cat"), GroundedText)
+
+
+@pytest.mark.parametrize("clips", [1, 0])
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        ("prompt_adapter.type=look_again",),
+        ("prompt_adapter.type=multi_token", "mask_decoder.prompt_tokens=3"),
+    ],
+)
+def test_prompts_of_more_than_a_state(tmp_path: Path, prompts: tuple[str, ...], clips: int) -> None:
+    """Prompts that look at the video again, or of several tokens, answer and train."""
+    model = small_model(tmp_path, *prompts)
+    prefer_seg(model)
+    assert model.ground(clip(8), "the cat").tracks
+    frames = torch.from_numpy(clip(8).frames(range(8)))
+    ids = torch.tensor([[*model.language_model.tokenize("the cat"), model.seg_id]])
+    learned = torch.zeros_like(ids, dtype=torch.bool)
+    learned[:, -1] = True
+    out = model(
+        Batch(
+            clips=[frames] * clips,
+            mask_frames=frames[None, :2],
+            rows=torch.tensor([0]),
+            ids=ids,
+            lengths=torch.tensor([ids.shape[1]]),
+            learned=learned,
+            seg=torch.tensor([[0, ids.shape[1] - 2]]),
+            masks=torch.zeros(1, 2, 40, 56),
+        )
+    )
+    (out.masks.square().sum() + out.visible.square().sum()).backward()
+    reached = [p.grad is not None and bool(p.grad.any()) for p in model.prompt_adapter.parameters()]
+    assert any(reached)
+    seen = model.image_adapter.project[0].weight.grad
+    assert (seen is not None) == bool(clips)
