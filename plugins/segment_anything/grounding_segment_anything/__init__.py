@@ -1,0 +1,1 @@
+"""SAM as mask decoder."""
