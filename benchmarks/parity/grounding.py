@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from benchmarks.metrics import grounding
 from benchmarks.metrics.grounding import Box, TubeScores, box_iou_official
 from benchmarks.parity.golden import FLOAT32, Golden, Row
 
-RUNS = {"fps5_max200": (5, 200), "fps5_max10": (5, 10), "fps2_max200": (2, 200)}
+_SAMPLING = re.compile(r"fps([\d.]+)_max(\d+)")
+"""Names of runs say what they sample, e.g. ``fps5_max200``."""
+
 HCSTVG_SECONDS = 20
 
 Numbers = dict[str, float]
@@ -158,8 +161,8 @@ def _sequence(golden: Golden) -> Row:
     for step in content["cases"]:
         case, expected = shared[step["base_key"]], step["videoglamm"]
         interval = grounding.written_interval(step["reply_text"]) or interval
-        moment = tuple(step["inter_idx"] or _moments(case)[0])
-        predicted = set(range(case["T"])) - set(step["drop_frames"] or ())
+        moment = tuple(step.get("inter_idx") or _moments(case)[0])
+        predicted = set(range(case["T"])) - set(step.get("drop_frames") or ())
         # One unanswered frame of the true moment, or no interval so far, and the sample is gone.
         dropped = interval is None or not predicted.issuperset(range(moment[0], moment[1] + 1))
         row.same(dropped, bool(expected.get("dropped")))
@@ -183,17 +186,16 @@ def _tubedetr(golden: Golden) -> list[Row]:
     for run, expected in golden.content["tubedetr_aggregate"].items():
         row = Row(f"VidSTG sampling, {run}")
         kept = []
+        sampling = _SAMPLING.fullmatch(run)
+        fps, limit = (float(sampling[1]), int(sampling[2])) if sampling else (5, 200)
         for case in cases:
-            if run in RUNS:
-                fps, limit = RUNS[run]
-                start, end = case["start_frame"], case["end_frame"]
-            else:
+            start, end = case["start_frame"], case["end_frame"]
+            if sampling is None:
                 # Without localisation in time the evaluator ends where the tube starts: a fault of its own.
-                fps, limit = RUNS["fps5_max200"]
                 start = end = case["tube_start_frame"]
             frames = grounding.sampled_frames(start, end, case["video_fps"], fps, limit)
             scores = _tube_case(case, case["gt_tube_xywh"], case["pred_tube_xyxy"], frames)
-            numbers = _found(scores, moments=run in RUNS)
+            numbers = _found(scores, moments=sampling is not None)
             row.add(frames, case[f"expected_{run}"]["frame_ids_used"])
             _compare(row, numbers, case[f"expected_{run}"])
             kept.append((case["qtype"], numbers))

@@ -102,16 +102,16 @@ def _mevis(golden: Golden) -> list[Row]:
     missing.each(_mevis_means(kept), {key: partial[key] for key in ("J", "F", "J&F")})
     missing.same(len(kept), partial["n_expressions_scored"])
     missing.same(sorted(absent), sorted(partial["scored_keys_absent"]))
-    missing.each({key: kept[key] for key in zeros}, partial["missing_video_scores"])
+    missing.each({key: kept[key] for key in zeros & kept.keys()}, partial["missing_video_scores"])
     return [expressions, totals, missing]
 
 
-def _listed(given: str | Sequence[str]) -> list[str]:
-    return [given] if isinstance(given, str) else list(given)
+def _listed(given: str | Sequence[str] | None) -> list[str]:
+    return [given] if isinstance(given, str) else list(given or ())
 
 
 def _missing_expressions(content: Mapping[str, Any]) -> list[tuple[str, str]]:
-    given = content["missing_expression"]
+    given = content["missing_expression"] or ()
     pairs = [given] if given and isinstance(given[0], str) else given
     return [(video, expression) for video, expression in pairs]
 
@@ -128,7 +128,7 @@ def _revos(golden: Golden) -> list[Row]:
     expressions = set(_missing_expressions(missing))
     for title, run in golden.content["revos_eval"].items():
         row = Row(f"ReVOS, {title.replace('_', ' ')}")
-        value = 1 if title.endswith("png_value_1") else 255
+        value = int(title.rpartition("_")[2])
         found: dict[str, revos.ExpressionScores] = {}
         for case in golden.content["cases"]:
             key = case["video_id"], case["exp_id"]
@@ -156,7 +156,7 @@ def _revos_scores(golden: Golden, case: Mapping[str, Any], value: int, lost: boo
     shape = _shape(case)
     truth, found = _pair(golden, case)
     raw_truth = truth.astype(np.uint8)
-    if case["n_gt_inst"]:
+    if case.get("n_gt_inst"):
         instances = golden.masks(f"{case['key']}_gt_inst", case["n_gt_inst"], *shape)
         raw_truth = instances.sum(axis=0).astype(np.uint8)
     raw_found = found.astype(np.uint8) * np.uint8(value)
