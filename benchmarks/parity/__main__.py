@@ -31,7 +31,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def parity(folder: Annotated[Path, typer.Argument(help="A folder of golden metric cases.")]) -> None:
-    """Recompute every golden case: metric, cases, largest error, pass or fail; none where a folder has none."""
+    """Recompute every golden case: metric, cases, largest error, and pass, fail or none (no such cases)."""
     try:
         rows = [row for check in CHECKS for row in _rows(check, folder)]
     except GroundingError as error:
