@@ -13,7 +13,7 @@ from grounding_core.hub import from_pretrained
 from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.interfaces.encoders import ImageEncoder
 from grounding_core.interfaces.specs import EncoderSpec
-from grounding_videoglamm.images import CLIP_MEAN, CLIP_STD, normalise, short_side_crop
+from grounding_core.pixels import CLIP_MEAN, CLIP_STD, normalise, short_side_crop
 
 
 class ClipConfig(ComponentConfig):

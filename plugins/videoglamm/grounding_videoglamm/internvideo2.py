@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.interfaces.encoders import VideoEncoder
 from grounding_core.interfaces.specs import EncoderSpec
-from grounding_videoglamm.images import IMAGENET_MEAN, IMAGENET_STD, normalise, squash
+from grounding_core.pixels import IMAGENET_MEAN, IMAGENET_STD, normalise
+from grounding_videoglamm.images import squash
 
 
 class InternVideo2Config(ComponentConfig):

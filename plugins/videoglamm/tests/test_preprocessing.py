@@ -6,20 +6,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from grounding_videoglamm.images import (
-    CLIP_MEAN,
-    CLIP_STD,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    long_side_stretch,
-    normalise,
-    short_side_crop,
-    squash,
-)
+from grounding_videoglamm.images import long_side_stretch, squash
 from PIL import Image
 from torch.nn import functional as F
 from torchvision.transforms.functional import resize, to_pil_image
 from transformers.models.clip import image_processing_pil_clip
+
+from grounding_core.pixels import (
+    CLIP_MEAN,
+    CLIP_STD,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    normalise,
+    short_side_crop,
+)
 
 SIZES = [(33, 47), (47, 33), (480, 854), (854, 480), (7, 500), (500, 7), (336, 336), (1, 1), (337, 335)]
 

@@ -1,0 +1,81 @@
+"""Image encoders over towers that turn a square image into one map of patch features."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from grounding_core.errors import CheckpointError
+from grounding_core.interfaces.component import ComponentConfig
+from grounding_core.interfaces.encoders import ImageEncoder
+from grounding_core.interfaces.specs import EncoderSpec
+from grounding_core.pixels import normalise, short_side_crop, stretch
+
+Triple = tuple[float, float, float]
+
+
+class FeatureMapConfig(ComponentConfig):
+    """What towers of all families have in common."""
+
+    image_size: int | None = Field(
+        default=None, ge=1, description="Side of the square input in pixels; null: the tower's own."
+    )
+    fit: Literal["stretch", "crop"] = Field(
+        default="stretch",
+        description="How a frame becomes a square: all of it, stretched; or its centre, cropped, as CLIP does it.",
+    )
+    layer: int = Field(
+        default=-1,
+        le=-1,
+        description="Which layer's output is read, counted from the end; -1: the final one.",
+    )
+
+
+class FeatureMapEncoder(ImageEncoder):
+    """Subclasses load a tower, set the attributes, and say how it is run.
+
+    The spec is read off an empty tower on PyTorch's meta device, so no architecture has to be known here.
+
+    Attributes:
+        size: side of the square input in pixels.
+        fit: as in :class:`FeatureMapConfig`.
+        mean, std: of the channels, for pixels 0..1.
+    """
+
+    size: int
+    fit: Literal["stretch", "crop"]
+    mean: Triple
+    std: Triple
+
+    @abstractmethod
+    def maps(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels (t, 3, size, size) -> features (t, dv, rows, columns)."""
+
+    @classmethod
+    def spec(cls, config: Any) -> EncoderSpec:
+        with torch.device("meta"), torch.no_grad():
+            encoder = cls(config)  # type: ignore[call-arg]  # subclasses take their config
+            pixels = torch.zeros(1, 3, encoder.size, encoder.size)
+            try:
+                _, width, rows, columns = encoder.maps(pixels).shape
+            except (ValueError, RuntimeError, AssertionError) as error:
+                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+                raise CheckpointError(
+                    f"The tower makes no map of {encoder.size} x {encoder.size} pixels with these options: {reason}",
+                    "Leave image_size out or choose a multiple of the patch size, or change the option it speaks of.",
+                ) from error
+        return EncoderSpec(width=width, tokens=rows * columns, grid=(rows, columns))
+
+    def forward(self, clips: Sequence[Tensor]) -> Tensor:
+        weight = next(self.parameters())
+        square = stretch if self.fit == "stretch" else short_side_crop
+        pixels = [
+            normalise(square(clip.to(weight.device), self.size), self.mean, self.std, weight.dtype)
+            for clip in clips
+        ]
+        return self.maps(torch.cat(pixels)).flatten(2).transpose(1, 2).unflatten(0, (len(clips), -1))

@@ -1,0 +1,51 @@
+"""Frames to pixel values, in the ways image processors of published encoders have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def normalise(frames: Tensor, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype) -> Tensor:
+    """Pixels 0..255 (t, H, W, 3) to normalised values (t, 3, H, W)."""
+    values = frames.permute(0, 3, 1, 2).to(torch.float32) / 255
+    shape = (1, 3, 1, 1)
+    values = (values - torch.tensor(mean, device=values.device).view(shape)) / torch.tensor(
+        std, device=values.device
+    ).view(shape)
+    return values.to(dtype)
+
+
+def resize_pil(frames: Tensor, size: tuple[int, int], resample: Image.Resampling) -> Tensor:
+    """PIL's antialiased resize of uint8 frames (t, H, W, 3) to (height, width)."""
+    if tuple(frames.shape[1:3]) == size:
+        return frames
+    resized = [
+        np.asarray(Image.fromarray(frame).resize((size[1], size[0]), resample))
+        for frame in frames.cpu().numpy()
+    ]
+    return torch.from_numpy(np.stack(resized)).to(frames.device)
+
+
+def stretch(frames: Tensor, size: int) -> Tensor:
+    """SigLIP's and DINOv3's processors: bicubic to a square, so that no part of a wide frame is lost."""
+    return resize_pil(frames, (size, size), Image.Resampling.BICUBIC)
+
+
+def short_side_crop(frames: Tensor, size: int) -> Tensor:
+    """CLIP's processor: bicubic, shorter side to ``size``, centre crop (wide frames lose their sides)."""
+    height, width = frames.shape[1:3]
+    if height <= width:
+        target = (size, max(size, int(size * width / height)))
+    else:
+        target = (max(size, int(size * height / width)), size)
+    resized = resize_pil(frames, target, Image.Resampling.BICUBIC)
+    top, left = (target[0] - size) // 2, (target[1] - size) // 2
+    return resized[:, top : top + size, left : left + size]

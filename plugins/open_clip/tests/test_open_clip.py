@@ -1,0 +1,120 @@
+"""Image towers of open_clip keep the contract of image encoders, and carry the weights they are given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import open_clip
+import pytest
+import torch
+from grounding_open_clip.encoder import OpenClipConfig, OpenClipEncoder
+from safetensors.torch import save_file
+
+from grounding_core.errors import GroundingError
+from grounding_core.testing import ImageEncoderConformance
+
+VIT = {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16}
+RESNET = {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8}
+CONVNEXT = {
+    "timm_model_name": "test_convnext",
+    "timm_model_pretrained": False,
+    "timm_pool": "",
+    "timm_proj": "linear",
+    "image_size": 64,
+}
+
+
+def saved(folder: Path, vision: Mapping[str, Any]) -> Any:
+    """Write a random model in the hub's layout, and return it."""
+    text = {"context_length": 8, "vocab_size": 64, "width": 16, "heads": 2, "layers": 1}
+    facts = {"mean": [0.1, 0.2, 0.3], "std": [0.5, 0.6, 0.7]}
+    described = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": described, "preprocess_cfg": facts})
+    )
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return model.eval()
+
+
+class Tower(ImageEncoderConformance):
+    name = "open_clip"
+    vision: ClassVar[Mapping[str, Any]]
+    more: ClassVar[Mapping[str, Any]] = {}
+    grid: ClassVar[tuple[int, int]] = (2, 2)
+
+    @classmethod
+    def make_options(cls, folder: Path) -> Mapping[str, Any]:
+        saved(folder, cls.vision)
+        return {"model": str(folder), **cls.more}
+
+    def test_the_grid_is_that_of_the_patches(self, spec: Any) -> None:
+        assert spec.grid == self.grid
+
+
+class TestVit(Tower):
+    vision = VIT
+
+
+class TestVitBeforeItsLastLayerAtAnotherSize(Tower):
+    vision = VIT
+    more: ClassVar[Mapping[str, Any]] = {"layer": -2, "image_size": 48, "fit": "crop"}
+    grid = (3, 3)
+
+
+class TestResNet(Tower):
+    vision = RESNET
+    unreached = ("tower.attnpool.*",)
+
+
+class TestConvNextOfTimm(Tower):
+    vision = CONVNEXT
+    unreached = ("tower.trunk.head.*", "tower.head.*")
+
+
+@pytest.mark.parametrize("form", ["folder", "safetensors", "pt"])
+def test_weights_are_those_on_disk(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = saved(tmp_path, VIT)
+    options: dict[str, Any] = {"model": str(tmp_path)}
+    if form != "folder":
+        description = json.loads((tmp_path / "open_clip_config.json").read_text())["model_cfg"]
+        (tmp_path / "Tiny-16.json").write_text(json.dumps(description))
+        open_clip.add_model_config(tmp_path / "Tiny-16.json")
+        torch.save(model.state_dict(), tmp_path / "weights.pt")
+        file = {"safetensors": "open_clip_model.safetensors", "pt": "weights.pt"}[form]
+        options = {"model": "Tiny-16", "pretrained": str(tmp_path / file)}
+    encoder = OpenClipEncoder(OpenClipConfig.model_validate(options)).eval()
+    assert (encoder.mean == (0.1, 0.2, 0.3)) == (form == "folder")
+    pixels = torch.randn(1, 3, 32, 32)
+    with torch.no_grad():
+        model.visual.output_tokens = True
+        model.visual.proj = None
+        expected = model.visual.ln_post(model.visual.transformer(model.visual._embeds(pixels)))[:, 1:]
+        torch.testing.assert_close(encoder.maps(pixels).flatten(2).transpose(1, 2), expected)
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    saved(tmp_path, VIT)
+    save_file({"something": torch.zeros(1)}, tmp_path / "open_clip_model.safetensors")
+    with pytest.raises(GroundingError, match="can't be made"):
+        OpenClipEncoder(OpenClipConfig(model=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": "ViT-B-61"}, "Did you mean ViT-B-16"),
+        ({"model": "ViT-B-16", "pretrained": "nowhere"}, "no pretrained tag nowhere.*laion2b"),
+        ({"model": "ViT-B-16", "layer": -99}, "no layer -99"),
+        ({"model": "hf-hub:nobody/nothing"}, "can't be made"),
+    ],
+)
+def test_errors_name_what_is_wrong(
+    options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(GroundingError, match=message):
+        OpenClipEncoder.spec(OpenClipConfig.model_validate(options))
