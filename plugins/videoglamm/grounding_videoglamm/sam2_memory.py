@@ -43,7 +43,7 @@ class Memory:
 
         Args:
             coarse: (k, d, h, w) image features without memory.
-            logits: (k, 4h, 4w) the chosen masks.
+            logits: (k, H, W) the chosen masks, at any size.
             token: (k, d) the chosen masks' tokens.
             score: (k, 1) object score logits.
 
@@ -52,9 +52,9 @@ class Memory:
         """
         net = self.network
         prompted = self.first is None
-        high = F.interpolate(
-            logits[:, None].float(), size=(net.image_size,) * 2, mode="bilinear", align_corners=False
-        )
+        high = logits[:, None].float()
+        for side in dict.fromkeys((net.image_size, 4 * net.prompt_encoder.mask_input_size[0])):
+            high = F.interpolate(high, size=(side, side), mode="bilinear", antialias=high.shape[-1] > side)
         mask = (high > 0).to(coarse.dtype) if prompted else high.sigmoid().to(coarse.dtype)
         mask = mask * net.config.sigmoid_scale_for_mem_enc + net.config.sigmoid_bias_for_mem_enc
         features, position = net.memory_encoder(coarse, mask)
@@ -67,10 +67,7 @@ class Memory:
         if self.bf16:
             features = features.to(torch.bfloat16).to(coarse.dtype)
         pointer = present * net.object_pointer_proj(token) + (1 - present) * net.no_object_pointer
-        entry = (
-            features.flatten(2).permute(2, 0, 1),
-            position.flatten(2).permute(2, 0, 1).expand(-1, len(coarse), -1),
-        )
+        entry = self.tokens(features, position.expand_as(features))
         if prompted:
             self.first, self.first_pointer = entry, pointer
         else:
@@ -96,8 +93,18 @@ class Memory:
             memory=torch.cat([*tokens, pointers]),
             memory_posision_embeddings=torch.cat([*positions, pointer_positions]),
             num_object_pointer_tokens=len(pointers),
+            **self.repeats(len(tokens)),
         )
         return conditioned.reshape(k, h * w, d).transpose(1, 2).reshape(k, d, h, w)
+
+    def tokens(self, features: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """What is remembered of a frame, and its position encoding: (k, dm, h, w) to (n, k, dm) each."""
+        flat = [part.flatten(2).permute(2, 0, 1) for part in (features, position)]
+        return flat[0], flat[1]
+
+    def repeats(self, frames: int) -> dict[str, int]:
+        """What else the memory attention is told of the frames it looks at."""
+        return {}
 
     def _pointer_tokens(self) -> tuple[Tensor, Tensor]:
         """Object pointers cut into tokens of the memory's width, with their time encoding."""
