@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -57,8 +58,8 @@ def sources(samples: list[Sample]) -> dict[tuple[str, str], list[Sample]]:
     return found
 
 
-def recipe() -> Recipe:
-    return Recipe.load("videoglamm-tiny", [*SMALL, "checkpoint=null"])
+def recipe(*overrides: str) -> Recipe:
+    return Recipe.load("videoglamm-tiny", [*SMALL, "checkpoint=null", *overrides])
 
 
 def rows(out: Path) -> list[dict[str, float]]:
@@ -270,11 +271,18 @@ def test_finished_stages_are_not_run_again(staged: Path, samples: list[Sample]) 
     assert times == {path: path.stat().st_mtime_ns for path in staged.rglob("*.safetensors")}
 
 
-def test_adapters_resume_exactly(samples: list[Sample], tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "int8", "nf4"])
+def test_adapters_resume_exactly(samples: list[Sample], tmp_path: Path, precision: str) -> None:
+    if precision != "fp32":
+        pytest.importorskip("bitsandbytes", reason="8 and 4 bits need bitsandbytes")
     config = CONFIG.model_copy(update={"lora": Lora(rank=2, dropout=0.1), "decay": 0, "save_every": 1})
-    train(recipe(), config.model_copy(update={"steps": 1}), sources(samples), tmp_path / "halves")
-    halves = train(recipe(), config.model_copy(update={"steps": 2}), sources(samples), tmp_path / "halves")
-    whole = train(recipe(), config.model_copy(update={"steps": 2}), sources(samples), tmp_path / "whole")
+    short, long = (config.model_copy(update={"steps": steps}) for steps in (1, 2))
+    own = recipe(f"language_model.precision={precision}")
+    once = train(own, short, sources(samples), tmp_path / "once")
+    shutil.copytree(tmp_path / "once", tmp_path / "halves")
+    halves = train(own, long, sources(samples), tmp_path / "halves")
+    whole = train(own, long, sources(samples), tmp_path / "whole")
+    assert moved(once, whole)
     assert not moved(halves, whole)
 
 
@@ -388,10 +396,11 @@ def test_losses_go_to_tensorboard(samples: list[Sample], tmp_path: Path) -> None
 @pytest.mark.slow
 def test_two_processes_share_the_steps(tmp_path: Path) -> None:
     registry().load("dataset", "sprites")().prepare(tmp_path, split="val", videos=4)
-    small = [word for item in (*SMALL, "training.stages=[]", "training.steps=2") for word in ("--set", item)]
+    options = (*SMALL, "training.stages=[]", "training.steps=2", "training.validate_every=1")
+    small = [word for item in (*options, "training.validate_videos=1") for word in ("--set", item)]
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2"]
     command = ["-m", "grounding_core.cli", "train", "videoglamm-tiny", "--data", "sprites:val", *small]
-    files = ["--data-root", str(tmp_path), "--out", str(tmp_path / "run")]
+    files = ["--data-root", str(tmp_path), "--out", str(tmp_path / "run"), "--validation", "sprites:val"]
     done = subprocess.run(
         [*launch, "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", *command, *files],
         capture_output=True,
@@ -400,4 +409,5 @@ def test_two_processes_share_the_steps(tmp_path: Path) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert [row["step"] for row in rows(tmp_path / "run")] == [1, 2]
+    assert [row["step"] for row in rows(tmp_path / "run") if "total" in row] == [1, 2]
+    assert (tmp_path / "run" / "best" / "model.safetensors").is_file()

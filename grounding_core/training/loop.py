@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, set_seed
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
@@ -213,9 +213,12 @@ class Stage:
                 if better:
                     progress["best"] = judged
                 if step % config.save_every == 0 or last or better:
-                    save(accelerator, self.objective, self.out, progress)
+                    save(accelerator, self.wrapped, config.lora, self.out, progress)
                 if better and accelerator.is_main_process:
                     keep_best(self.out)
+        if self.failures:
+            self.console.print(f"{len(self.failures)} of {self.seen} videos were passed over:")
+            self.console.print("\n".join(self.failures[-5:]), markup=False)
 
     def _usable(self, items: Sequence[Any]) -> list[Any]:
         """Items without those that failed to decode, which are counted.
@@ -262,11 +265,16 @@ class Stage:
         return parts
 
     def _validate(self, step: int) -> float | None:
-        """Judge the model on the main process; its first number."""
-        if self.validator is None or not self.accelerator.is_main_process:
+        """Judge the model on the main process; its first number, which all processes get."""
+        if self.validator is None:
             return None
+        first = [self._judge(step, self.validator) if self.accelerator.is_main_process else None]
+        shared: list[float | None] = broadcast_object_list(first)
+        return shared[0]
+
+    def _judge(self, step: int, validator: Validator) -> float | None:
         picture = self.out / "pictures" / f"{step:07d}.png"
-        report = dict(self.validator(self.objective.model.eval(), picture))
+        report = dict(validator(self.objective.model.eval(), picture))
         self._append({"step": step, "validation": report})
         self.accelerator.log({f"validation/{name}": value for name, value in report.items()}, step=step)
         shown = ", ".join(f"{name} {value:.3f}" for name, value in report.items())

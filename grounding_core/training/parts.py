@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,18 +12,22 @@ from torch import Tensor, nn
 
 from grounding_core.errors import GroundingError
 from grounding_core.model import GroundingModel
+from grounding_core.precision import is_quantised
 from grounding_core.training.config import Lora, TrainConfig
 
 _ADAPTER = "default"
+_BASE = ".base_layer."
 
 
 def choose_parts(model: GroundingModel, config: TrainConfig, console: Console) -> None:
     """Freeze what the configuration says, put adapters in, and show the list of what trains.
 
     Raises:
-        GroundingError: a name fits nothing, or nothing is left to train.
+        GroundingError: a name fits nothing, nothing is left to train, or weights of 8 or 4 bits
+            would have to be.
     """
-    model.requires_grad_(True)
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
     if config.lora is not None:
         _adapt(model, config.lora)
     named = dict(model.named_parameters())
@@ -36,6 +41,8 @@ def choose_parts(model: GroundingModel, config: TrainConfig, console: Console) -
             )
         for parameter in below:
             parameter.requires_grad_(False)
+    if config.lora is None and "language_model" not in config.freeze:
+        _refuse_quantised(model)
     table = Table("part", "parameters", "trained", title="What is trained")
     total = 0
     for name, part in model.named_children():
@@ -71,6 +78,14 @@ def recompute_activations(model: GroundingModel) -> None:
         part.forward = again
 
 
+def _refuse_quantised(model: GroundingModel) -> None:
+    if any(map(is_quantised, model.language_model.modules())):
+        raise GroundingError(
+            "language_model.precision is int8 or nf4; such weights can't be trained.",
+            "Give training.lora, freeze language_model, or train it in bf16 and quantise it to use it.",
+        )
+
+
 def _adapt(model: GroundingModel, lora: Lora) -> None:
     """Low-rank adapters in the language model, whose own weights are frozen (arXiv 2106.09685)."""
     from peft import LoraConfig, inject_adapter_in_model
@@ -97,16 +112,16 @@ def _adapt(model: GroundingModel, lora: Lora) -> None:
         network.get_output_embeddings().requires_grad_(True)
 
 
-def merged_state(model: GroundingModel) -> dict[str, Tensor]:
-    """The model's weights by the names they have without adapters; what adapters add is added."""
-    from peft.tuners.lora import LoraLayer
-
-    state: dict[str, Tensor] = dict(model.state_dict())
-    for name, layer in model.named_modules():
-        if not isinstance(layer, LoraLayer):
-            continue
-        with torch.no_grad():
-            state[f"{name}.base_layer.weight"] = layer.get_base_layer().weight + layer.get_delta_weight(
-                _ADAPTER
-            )
-    return {key.replace(".base_layer.", "."): value for key, value in state.items() if ".lora_" not in key}
+def merged_state(state: Mapping[str, Tensor], lora: Lora | None) -> dict[str, Tensor]:
+    """A model's weights by the names they have without adapters; what adapters add is added."""
+    if lora is None:
+        return dict(state)
+    merged = {}
+    for key, value in state.items():
+        layer, base, last = key.partition(_BASE)
+        if base and last == "weight":
+            up, down = (state[f"{layer}.lora_{side}.{_ADAPTER}.weight"] for side in "BA")
+            value = value + lora.alpha / lora.rank * (up @ down)
+        if ".lora_" not in key:
+            merged[layer + "." + last if base else key] = value
+    return merged

@@ -10,25 +10,36 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from grounding_core.checkpoint import save_weights
-from grounding_core.training.objective import Objective
+from grounding_core.precision import unquantised
+from grounding_core.training.config import Lora
 from grounding_core.training.parts import merged_state
 
 CHECKPOINT = "checkpoint"
 BEST = "best"
 STATE = "state"
 PROGRESS = "progress.json"
+_MODEL = "model."
 
 
-def save(accelerator: Accelerator, objective: Objective, out: Path, progress: dict[str, Any]) -> None:
-    """Weights for use (float16, adapters merged) and the full state for resuming."""
+def save(
+    accelerator: Accelerator, wrapped: Any, lora: Lora | None, out: Path, progress: dict[str, Any]
+) -> None:
+    """Weights for use (float16, adapters merged) and the full state for resuming.
+
+    ``wrapped`` is the prepared objective; where its weights are spread over processes all take part.
+    """
     accelerator.wait_for_everyone()
+    whole: dict[str, Tensor] = accelerator.get_state_dict(wrapped)
     partial = out / f".{STATE}-{progress['step']}"
     accelerator.save_state(str(partial))
     if accelerator.is_main_process:
         (partial / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
-        save_weights(merged_state(objective.model), out / CHECKPOINT, dtype=torch.float16)
+        own = {key.removeprefix(_MODEL): value for key, value in whole.items() if key.startswith(_MODEL)}
+        own = unquantised(own, accelerator.unwrap_model(wrapped).model)
+        save_weights(merged_state(own, lora), out / CHECKPOINT, dtype=torch.float16)
         final, old = out / STATE, out / f".{STATE}-old"
         shutil.rmtree(old, ignore_errors=True)
         if final.exists():
