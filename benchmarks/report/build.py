@@ -166,7 +166,7 @@ def _examples(scores: UnitScores) -> dict[str, list[dict[str, Any]]]:
 
 
 def _first(order: Sequence[int], videos: Sequence[str], used: Sequence[int]) -> list[int]:
-    """The first few indices of an order that are not used, other videos before more of the same."""
+    """The first few indices that are not used, in their order; other videos before more of the same."""
     free = [index for index in order if index not in used]
     seen: set[str] = set()
     new: list[int] = []
@@ -174,4 +174,5 @@ def _first(order: Sequence[int], videos: Sequence[str], used: Sequence[int]) -> 
     for index in free:
         (more if videos[index] in seen else new).append(index)
         seen.add(videos[index])
-    return [*new, *more][:EXAMPLES]
+    chosen = {*[*new, *more][:EXAMPLES]}
+    return [index for index in order if index in chosen]

@@ -41,7 +41,7 @@ class GroundedCaptions(Task):
     """Mask mIoU, recall of phrases with masks, word metrics; CLAIR where an endpoint is configured."""
 
     name: ClassVar[str] = "gcg"
-    title: ClassVar[str] = "Grounded caption generation"
+    title: ClassVar[str] = "Grounded conversation generation"
     headline: ClassVar[str] = "miou"
     measures: ClassVar[tuple[Measure, ...]] = (
         Measure("miou", "mIoU", "tube IoU of greedy pairs; unmatched objects on either side count as 0"),
@@ -53,6 +53,9 @@ class GroundedCaptions(Task):
             "as VideoGLaMM: stops at the first best pair that misses a threshold",
             brief=False,
         ),
+        Measure("meteor", "METEOR", "METEOR 1.5 of the corpus", finish=meteor.score),
+        Measure("cider", "CIDEr", "CIDEr-D, document frequencies from this corpus", percent=False),
+        Measure("clair", "CLAIR", "a language model rates candidate against reference", brief=False),
         *(
             Measure(
                 f"bleu{order}",
@@ -63,10 +66,7 @@ class GroundedCaptions(Task):
             )
             for order in range(1, BLEU_ORDERS + 1)
         ),
-        Measure("meteor", "METEOR", "METEOR 1.5 of the corpus", finish=meteor.score),
         Measure("rouge_l", "ROUGE-L", "longest common subsequence, beta 1.2, mean of captions", brief=False),
-        Measure("cider", "CIDEr", "CIDEr-D, document frequencies from this corpus", percent=False),
-        Measure("clair", "CLAIR", "a language model rates candidate against reference", brief=False),
     )
 
     def __init__(self, workspace: Path, text_similarity: str = DEFAULT) -> None:
