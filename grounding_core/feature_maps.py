@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -14,9 +14,7 @@ from grounding_core.errors import CheckpointError
 from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.interfaces.encoders import ImageEncoder
 from grounding_core.interfaces.specs import EncoderSpec
-from grounding_core.pixels import normalise, short_side_crop, stretch
-
-Triple = tuple[float, float, float]
+from grounding_core.pixels import Fit, Triple, squares
 
 
 class FeatureMapConfig(ComponentConfig):
@@ -25,14 +23,12 @@ class FeatureMapConfig(ComponentConfig):
     image_size: int | None = Field(
         default=None, ge=1, description="Side of the square input in pixels; null: the tower's own."
     )
-    fit: Literal["stretch", "crop"] = Field(
+    fit: Fit = Field(
         default="stretch",
-        description="How a frame becomes a square: all of it, stretched; or its centre, cropped, as CLIP does it.",
+        description="How a frame becomes a square: `stretch` all of it, or `crop` its centre as CLIP does.",
     )
     layer: int = Field(
-        default=-1,
-        le=-1,
-        description="Which layer's output is read, counted from the end; -1: the final one.",
+        default=-1, le=-1, description="Which layer's output is read, counted from the end; -1: the last."
     )
 
 
@@ -48,7 +44,7 @@ class FeatureMapEncoder(ImageEncoder):
     """
 
     size: int
-    fit: Literal["stretch", "crop"]
+    fit: Fit
     mean: Triple
     std: Triple
 
@@ -60,22 +56,28 @@ class FeatureMapEncoder(ImageEncoder):
     def spec(cls, config: Any) -> EncoderSpec:
         with torch.device("meta"), torch.no_grad():
             encoder = cls(config)  # type: ignore[call-arg]  # subclasses take their config
-            pixels = torch.zeros(1, 3, encoder.size, encoder.size)
-            try:
-                _, width, rows, columns = encoder.maps(pixels).shape
-            except (ValueError, RuntimeError, AssertionError) as error:
-                reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-                raise CheckpointError(
-                    f"The tower makes no map of {encoder.size} x {encoder.size} pixels with these options: {reason}",
-                    "Leave image_size out or choose a multiple of the patch size, or change the option it speaks of.",
-                ) from error
+            maps = tried(encoder.maps, torch.zeros(1, 3, encoder.size, encoder.size))
+        _, width, rows, columns = maps.shape
         return EncoderSpec(width=width, tokens=rows * columns, grid=(rows, columns))
 
     def forward(self, clips: Sequence[Tensor]) -> Tensor:
         weight = next(self.parameters())
-        square = stretch if self.fit == "stretch" else short_side_crop
-        pixels = [
-            normalise(square(clip.to(weight.device), self.size), self.mean, self.std, weight.dtype)
-            for clip in clips
-        ]
-        return self.maps(torch.cat(pixels)).flatten(2).transpose(1, 2).unflatten(0, (len(clips), -1))
+        pixels = squares(clips, self.size, self.fit, self.mean, self.std, weight)
+        return self.maps(pixels.flatten(0, 1)).flatten(2).transpose(1, 2).unflatten(0, pixels.shape[:2])
+
+
+def tried(run: Any, pixels: Tensor) -> Tensor:
+    """The features of a tower that may not take pixels of this shape (..., size, size).
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    try:
+        features: Tensor = run(pixels)
+    except (ValueError, RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"The tower makes no features of {pixels.shape[-2]} x {pixels.shape[-1]} pixels: {reason}",
+            "Leave image_size out, choose a multiple of the patch size, or change what it speaks of.",
+        ) from error
+    return features

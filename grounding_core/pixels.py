@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+Fit = Literal["stretch", "crop"]
+Triple = tuple[float, float, float]
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -49,3 +53,21 @@ def short_side_crop(frames: Tensor, size: int) -> Tensor:
     resized = resize_pil(frames, target, Image.Resampling.BICUBIC)
     top, left = (target[0] - size) // 2, (target[1] - size) // 2
     return resized[:, top : top + size, left : left + size]
+
+
+def squares(clips: Sequence[Tensor], size: int, fit: Fit, mean: Triple, std: Triple, like: Tensor) -> Tensor:
+    """Clips as a tower wants them.
+
+    Args:
+        clips: b tensors uint8 (t, H, W, 3); t equal for all.
+        size: side of the squares.
+        fit: :func:`stretch` or :func:`short_side_crop`.
+        mean: of the channels, for pixels 0..1.
+        std: likewise.
+        like: a weight of the tower; gives number type and device.
+
+    Returns:
+        (b, t, 3, size, size).
+    """
+    make = stretch if fit == "stretch" else short_side_crop
+    return torch.stack([normalise(make(clip.to(like.device), size), mean, std, like.dtype) for clip in clips])

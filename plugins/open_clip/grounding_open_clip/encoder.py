@@ -26,13 +26,13 @@ class OpenClipConfig(FeatureMapConfig):
     )
     pretrained: str | None = Field(
         default=None,
-        description="Pretrained tag (laion2b_s34b_b88k) or weights file of a model named by name; null: random "
-        "weights. Hub models and folders bring theirs.",
+        description="Pretrained tag (laion2b_s34b_b88k) or weights file of a model given by name; null: random. "
+        "Hub models and folders bring theirs.",
     )
 
 
 class OpenClipEncoder(FeatureMapEncoder):
-    """The feature map of one layer of a CLIP model's image tower, class token dropped; the text tower goes."""
+    """The feature map of one layer of a CLIP model's image tower, without the class token."""
 
     Config = OpenClipConfig
 

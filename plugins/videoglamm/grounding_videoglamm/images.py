@@ -1,4 +1,4 @@
-"""Frames to pixel values as InternVideo2 and SAM 2 want them; CLIP's way is in :mod:`grounding_core.pixels`."""
+"""Frames to pixel values as InternVideo2 and SAM 2 want them; CLIP's way is `grounding_core.pixels`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,202 @@
+"""Vision towers of transformers keep the contract of image encoders, and carry the weights they are given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from grounding_hf.image import HfImage, grid_side
+from transformers import CLIPConfig, CLIPModel, DINOv3ViTConfig, DINOv3ViTModel, SiglipConfig, SiglipModel
+
+from grounding_core.errors import GroundingError
+from grounding_core.testing import ImageEncoderConformance
+
+TOWER = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 16,
+}
+TEXT = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "vocab_size": 99,
+}
+FACTS = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.6, 0.7]}
+
+
+def save(model: Any, folder: Path) -> str:
+    """A checkpoint in the hub's layout, with its image processor."""
+    model.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(FACTS))
+    return str(folder)
+
+
+class Tower(ImageEncoderConformance):
+    name = "hf_image"
+    grid: ClassVar[tuple[int, int]] = (2, 2)
+
+    def test_the_grid_is_that_of_the_patches(self, spec: Any) -> None:
+        assert spec.grid == self.grid
+
+
+class TestClipFromDisk(Tower):
+    """The published form: both towers, of which one is read."""
+
+    unreached = ("tower.post_layernorm.*",)
+
+    @classmethod
+    def make_options(cls, folder: Path) -> Mapping[str, Any]:
+        return {"weights": save(CLIPModel(CLIPConfig(text_config=TEXT, vision_config=TOWER)), folder)}
+
+
+class TestSiglipFromDisk(Tower):
+    unreached = ("tower.head.*",)
+
+    @classmethod
+    def make_options(cls, folder: Path) -> Mapping[str, Any]:
+        return {"weights": save(SiglipModel(SiglipConfig(text_config=TEXT, vision_config=TOWER)), folder)}
+
+
+class TestSiglipBeforeItsLastLayerAtAnotherSize(Tower):
+    options: ClassVar[Mapping[str, Any]] = {
+        "network": {"model_type": "siglip_vision_model", **TOWER},
+        "layer": -2,
+        "image_size": 48,
+        "fit": "crop",
+    }
+    unreached = ("tower.head.*", "tower.post_layernorm.*", "tower.encoder.layers.1.*")
+    grid = (3, 3)
+
+
+class TestFlexibleSiglip2(Tower):
+    options: ClassVar[Mapping[str, Any]] = {
+        "network": {
+            **{key: value for key, value in TOWER.items() if key != "image_size"},
+            "model_type": "siglip2_vision_model",
+            "num_patches": 9,
+        }
+    }
+    unreached = ("tower.head.*",)
+    grid = (3, 3)
+
+
+class TestDinoV3FromDisk(Tower):
+    unreached = ("tower.embeddings.mask_token",)
+
+    @classmethod
+    def make_options(cls, folder: Path) -> Mapping[str, Any]:
+        return {"weights": save(DINOv3ViTModel(DINOv3ViTConfig(**TOWER, num_register_tokens=4)), folder)}
+
+
+class TestDinoV2WithRegisters(Tower):
+    options: ClassVar[Mapping[str, Any]] = {
+        "network": {
+            **{key: value for key, value in TOWER.items() if key != "intermediate_size"},
+            "model_type": "dinov2_with_registers",
+            "mlp_ratio": 2,
+        },
+        "image_size": 48,
+    }
+    unreached = ("tower.embeddings.mask_token",)
+    grid = (3, 3)
+
+
+class TestConvNext(Tower):
+    options: ClassVar[Mapping[str, Any]] = {
+        "network": {"model_type": "convnext", "hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]},
+        "image_size": 64,
+    }
+    unreached = ("tower.layernorm.*",)
+
+
+class TestDinoV3ConvNext(Tower):
+    options: ClassVar[Mapping[str, Any]] = {
+        "network": {"model_type": "dinov3_convnext", "hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]},
+        "image_size": 64,
+    }
+
+
+class TestSwin(Tower):
+    options: ClassVar[Mapping[str, Any]] = {
+        "network": {
+            "model_type": "swin",
+            "embed_dim": 8,
+            "depths": [1, 1],
+            "num_heads": [2, 2],
+            "window_size": 4,
+            "image_size": 32,
+        }
+    }
+    grid = (4, 4)
+
+
+def test_the_tower_has_the_weights_on_disk(tmp_path: Path) -> None:
+    for model in (
+        CLIPModel(CLIPConfig(text_config=TEXT, vision_config=TOWER)),
+        SiglipModel(SiglipConfig(text_config=TEXT, vision_config=TOWER)),
+    ):
+        encoder = HfImage(HfImage.Config(weights=save(model, tmp_path / type(model).__name__))).eval()
+        assert (encoder.mean, encoder.std) == ((0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
+        pixels = torch.randn(2, 3, 32, 32)
+        with torch.no_grad():
+            expected = model.eval().vision_model(pixels).last_hidden_state[:, -4:]
+            torch.testing.assert_close(encoder.maps(pixels).flatten(2).transpose(1, 2), expected)
+
+
+def test_patches_of_flexible_towers_are_those_of_convolutions() -> None:
+    """SigLIP 2's flexible tower has the fixed one's weights in another layout: the features are the same."""
+    sizes = {key: value for key, value in TOWER.items() if key != "image_size"}
+    fixed = HfImage(HfImage.Config(network={"model_type": "siglip_vision_model", **TOWER})).eval()
+    flexible = HfImage(
+        HfImage.Config(network={"model_type": "siglip2_vision_model", **sizes, "num_patches": 4})
+    ).eval()
+    weights = fixed.state_dict()
+    kernel = weights["tower.embeddings.patch_embedding.weight"]
+    weights["tower.embeddings.patch_embedding.weight"] = kernel.permute(0, 2, 3, 1).flatten(1)
+    flexible.load_state_dict(weights)
+    pixels = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(flexible.maps(pixels), fixed.maps(pixels), atol=1e-5, rtol=1e-5)
+
+
+def test_registers_are_not_taken_for_patches() -> None:
+    assert grid_side(1 + 4 + 4, 32, DINOv3ViTConfig(**TOWER)) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"network": {"model_type": "clip_vision_modell"}}, "clip_vision_modell"),
+        ({"network": {"model_type": "clip_vision_model", "hiden_size": 32}}, "no option hiden_size"),
+        ({"network": {"model_type": "clip_vision_model", **TOWER}, "layer": -9}, "layer -9 is none of"),
+        ({"weights": "nobody/nothing"}, "nobody/nothing.*folder with config.json, or a hub id"),
+        ({"weights": "/nowhere"}, "/nowhere has no config.json"),
+    ],
+)
+def test_errors_name_what_is_wrong(
+    options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(GroundingError, match=message):
+        HfImage.spec(HfImage.Config.model_validate(options))
+
+
+def test_foreign_or_incomplete_checkpoints(tmp_path: Path) -> None:
+    model = DINOv3ViTModel(DINOv3ViTConfig(**TOWER))
+    model.save_pretrained(tmp_path)
+    config = HfImage.Config(weights=str(tmp_path))
+    with pytest.raises(GroundingError, match=r"no preprocessor_config.json.*Give `mean` and `std`"):
+        HfImage(config)
+    clip = {**CLIPConfig(text_config=TEXT, vision_config=TOWER).to_dict(), "model_type": "clip"}
+    (tmp_path / "config.json").write_text(json.dumps(clip))
+    with pytest.raises(GroundingError, match=r"lack \d+ keys of CLIPVisionModel"):
+        HfImage(config)
