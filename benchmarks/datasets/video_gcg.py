@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from benchmarks.datasets.files import open_frames, read_json, reading, tags_of, track
 from benchmarks.datasets.published import published
 from grounding_core.errors import DataError
-from grounding_core.interfaces.dataset import Dataset, Part, Published, Sample, Truth
+from grounding_core.interfaces.dataset import Box, Dataset, Part, Published, Sample, Truth
+from grounding_core.masks import MaskTrack
 from grounding_core.types import GroundedText, Query, Span
 from grounding_core.video import Video
 
@@ -127,7 +128,17 @@ def _truth(path: Path, entry: Mapping[str, Any], masks: Mapping[int, Any]) -> Tr
                 raise ValueError(f"mask {id} has {len(masks[id])} entries for {frames} frames")
         tracks = tuple(track(id, masks[id][:frames], size) for id in used)
         spans = _spans(caption, words, pointing)
-    return Truth(tracks=tracks, caption=GroundedText(caption, spans, tracks))
+        unnamed = [track(id, masks[id][:frames], size) for id in sorted(set(masks) - set(used))]
+    return Truth(
+        tracks=tracks,
+        caption=GroundedText(caption, spans, tracks),
+        others=[_boxes(other) for other in unnamed],
+    )
+
+
+def _boxes(other: MaskTrack) -> dict[int, Box]:
+    found = ((frame, other.box(frame)) for frame in other.visible())
+    return {frame: box for frame, box in found if box is not None}
 
 
 def _words(caption: str) -> list[tuple[int, int]]:

@@ -147,8 +147,8 @@ def _example(sample: Sample, scores: UnitScores, badge: str) -> str:
     question = sample.query.text or "Describe the video."
     said = f'<p class="answer failed">{escape(error)}</p>' if error else ""
     if answer is not None:
-        said += f'<p class="answer">{_coloured(answer)}</p>'
-    expected = f'<p class="answer">{_coloured(truth.caption)}</p>' if truth.caption is not None else ""
+        said += f'<p class="answer">{coloured(answer)}</p>'
+    expected = f'<p class="answer">{coloured(truth.caption)}</p>' if truth.caption is not None else ""
     try:
         drawn = strip(sample, truth, answer)
         pictures = _frames(drawn, truth, answer)
@@ -187,7 +187,7 @@ def _moment(interval: tuple[int, int] | None, length: int) -> str:
     return f'<div class="moment" title="{text}">{bar}</div>'
 
 
-def _coloured(caption: GroundedText) -> str:
+def coloured(caption: GroundedText) -> str:
     """The text with each phrase underlined in the colour of its first track."""
     order = {track.id: place for place, track in enumerate(caption.tracks)}
     pieces, end = [], 0

@@ -48,8 +48,8 @@ def strip(sample: Sample, truth: Truth, answer: GroundedText | None) -> Strip:
     fitting = [t for t in tracks if t.size == video.size and len(t) == len(video)]
     return Strip(
         tuple(shown),
-        tuple(_draw(p, i, truth.tracks, truth.boxes) for p, i in zip(pixels, shown, strict=True)),
-        tuple(_draw(p, i, fitting, {}) for p, i in zip(pixels, shown, strict=True)),
+        tuple(draw(p, i, truth.tracks, truth.boxes) for p, i in zip(pixels, shown, strict=True)),
+        tuple(draw(p, i, fitting, {}) for p, i in zip(pixels, shown, strict=True)),
         len(video),
     )
 
@@ -63,7 +63,8 @@ def _frames(truth: Truth, length: int) -> list[int]:
     return sorted({candidates[min(place, len(candidates) - 1)] for place in places})
 
 
-def _draw(frame: npt.NDArray[np.uint8], index: int, tracks: Sequence[MaskTrack], boxes: Boxes) -> str:
+def draw(frame: npt.NDArray[np.uint8], index: int, tracks: Sequence[MaskTrack], boxes: Boxes) -> str:
+    """One frame (H, W, 3) with masks and box drawn in, small, as a JPEG data URI."""
     height, width = frame.shape[:2]
     scale = WIDTH / width
     size = (WIDTH, max(round(height * scale), 1))

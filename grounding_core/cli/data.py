@@ -1,4 +1,4 @@
-"""``grounding data``: list data sets, check what is there of them, prepare them."""
+"""``grounding data``: list data sets, check what is there of them, audit their truth, prepare them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
+    from benchmarks.audit.findings import Total
     from grounding_core.datasets import SplitReport
 
-app = typer.Typer(help="List, check and prepare data sets.", no_args_is_help=True)
+app = typer.Typer(help="List, check, audit and prepare data sets.", no_args_is_help=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
 @app.callback()
 def _group() -> None:
-    """List, check and prepare data sets."""
+    """List, check, audit and prepare data sets."""
 
 
 @app.command("list")
@@ -88,18 +91,11 @@ def check(
 
     from grounding_core import datasets
     from grounding_core.cli.progress import progress_bars
-    from grounding_core.errors import DataError
-    from grounding_core.interfaces.dataset import GeneratedDataset
     from grounding_core.plugins import registry
 
     found = registry().load("dataset", name)
     chosen = datasets.known_split(name, found, split)
-    if data_root is None:
-        if not issubclass(found, GeneratedDataset):
-            raise DataError(
-                f"The data set {name!r} is read from disk.", "Name the folder above it with --data-root."
-            )
-        data_root = datasets.cached_root(name, found)
+    data_root = _root_of(name, data_root)
     with progress_bars() as bars:
         reports = datasets.check(name, chosen, data_root, bars(f"Opening {name} {chosen}"))
     if as_json:
@@ -115,6 +111,49 @@ def check(
         console.print(f"Licence: {found.licence}", highlight=False, markup=False)
     if not all(report.complete for report in reports):
         raise typer.Exit(1)
+
+
+@app.command()
+def audit(
+    name_or_dir: Annotated[
+        str, typer.Argument(metavar="NAME_OR_DIR", help="A data set, or a folder above data sets.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for index.html, findings.jsonl and scores.json.")],
+    data_root: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder above a named data set; generated ones are looked for in the cache without it."
+        ),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Split; the data set's default if left out.")] = None,
+    videos: Annotated[int | None, typer.Option(min=1, help="Look at so many videos a split at most.")] = None,
+) -> None:
+    """Find what is wrong with a data set's truth: masks, boxes, captions, pictures; worst samples first.
+
+    Every frame is decoded once. Findings are reasons to look, so the exit code is 0 with and without them.
+    """
+    from benchmarks.audit import auditing, findings
+    from benchmarks.audit.page import page
+    from benchmarks.disk import replace_text
+    from grounding_core.cli.progress import progress_bars
+    from grounding_core.errors import DataError
+
+    if Path(name_or_dir).is_dir():
+        if data_root is not None or split is not None:
+            raise DataError(
+                f"{name_or_dir} is a folder: all its splits are audited.",
+                "Leave --data-root and --split out.",
+            )
+        questions = auditing.below(Path(name_or_dir))
+    else:
+        questions = auditing.named(name_or_dir, split, _root_of(name_or_dir, data_root))
+    with progress_bars() as bars:
+        audited = auditing.audit(questions, videos=videos, progress=bars(f"Auditing {name_or_dir}"))
+    findings.write(audited, out)
+    samples = {(q.dataset, q.split, q.task, sample.id): sample for q in questions for sample in q.samples}
+    replace_text(out / "index.html", page(audited, samples))
+    _show_totals(findings.totals(audited))
+    print(f"Pictures and reasons, worst first: {out / 'index.html'}")
 
 
 @app.command()
@@ -158,6 +197,39 @@ def prepare(
         else:
             found(out).prepare(chosen, decoder=decoder, progress=progress)
     print(f"{name} {chosen} is ready below {out}")
+
+
+def _root_of(name: str, data_root: Path | None) -> Path:
+    """The folder above a data set; generated ones have a place in the cache."""
+    from grounding_core.datasets import cached_root
+    from grounding_core.errors import DataError
+    from grounding_core.interfaces.dataset import GeneratedDataset
+    from grounding_core.plugins import registry
+
+    found = registry().load("dataset", name)
+    if data_root is not None:
+        return data_root
+    if not issubclass(found, GeneratedDataset):
+        raise DataError(
+            f"The data set {name!r} is read from disk.", "Name the folder above it with --data-root."
+        )
+    return cached_root(name, found)
+
+
+def _show_totals(totals: Sequence[Total]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    for total in totals:
+        title = f"{total.dataset} {total.split} ({total.task})"
+        table = Table(title=title, title_justify="left", box=None)
+        for heading in ("fault", "samples", "share"):
+            table.add_column(heading, justify="left" if heading == "fault" else "right")
+        for kind, count in total.kinds.items():
+            table.add_row(kind, f"{count:,}", f"{count / total.samples:.1%}")
+        table.add_row("any", f"{total.faulty:,}", f"{total.faulty / max(total.samples, 1):.1%}", style="bold")
+        Console(highlight=False).print(table)
+        print(f"{total.samples:,} samples of {total.videos:,} videos looked at\n")
 
 
 def _show(console: Console, name: str, report: SplitReport) -> None:

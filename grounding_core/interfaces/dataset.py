@@ -30,7 +30,8 @@ class Truth:
         caption: gcg: the reference caption, its spans over ``tracks``.
         boxes: grounding: frame index -> box (x0, y0, x1, y1) in pixels, edges exclusive.
         interval: grounding: frames [start, end) in which the statement holds.
-        others: grounding: the same for each other object that the video's annotations hold.
+        others: boxes of each other object that the video's annotations hold (grounding: not asked for; gcg:
+            not named by the caption), where a set has them.
         annotated: frames that carry truth; None means every frame. Frames outside are not scored.
         ignored: refseg: pixels that are not scored (DAVIS's void, ReasonSeg's ignored regions); None: all are.
         foreground: refseg: every object of the video together, where a set has it (ReVOS, for robustness).

@@ -64,6 +64,16 @@ class TrainConfig(_Strict):
     kinds: tuple[str, ...] | None = Field(
         default=None, description="Beside captions, only samples whose tag `kind` is among these; null: all."
     )
+    audit: str | None = Field(
+        default=None,
+        description="File of scores that `grounding data audit` wrote; what scores too high is left out.",
+    )
+    max_audit: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Samples whose audit score is not below this are left out.",
+    )
     freeze: tuple[str, ...] = Field(
         default=(),
         description="What is not trained: roles, e.g. image_encoder, or modules below them by dotted name.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +41,12 @@ def pool(sources: Sources, config: TrainConfig) -> Pool:
         DataError: nothing is left, or the mixture names a data set that has no samples.
     """
     kept: dict[str, list[Sample]] = {}
+    scores = {} if config.audit is None else _audit_scores(Path(config.audit), sources)
     for (name, task), samples in sources.items():
         if config.tasks is None or task in config.tasks:
-            kept.setdefault(name, []).extend(sample for sample in samples if _wanted(sample, config))
+            known = scores.get(f"{name}/{task}", {})
+            good = (s for s in samples if s.id not in known or known[s.id] < config.max_audit)
+            kept.setdefault(name, []).extend(sample for sample in good if _wanted(sample, config))
     kept = {name: samples for name, samples in kept.items() if samples}
     if not kept:
         raise DataError(
@@ -65,6 +69,19 @@ def pool(sources: Sources, config: TrainConfig) -> Pool:
         runs.append((first, len(groups), weight if config.mixture is not None else size))
     total = sum(weight for *_, weight in runs)
     return Pool(groups, [(first, end, weight / total) for first, end, weight in runs])
+
+
+def _audit_scores(path: Path, sources: Sources) -> dict[str, dict[str, float]]:
+    """``<data set>/<task>`` -> sample id -> score; samples that were not audited are not in it."""
+    remedy = "Name the scores.json that `grounding data audit` wrote for the data sets trained on."
+    try:
+        scores = json.loads(path.read_text(encoding="utf-8"))
+        found = {key: {str(id): float(score) for id, score in known.items()} for key, known in scores.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"training.audit: {path} can't be read: {error}.", remedy) from error
+    if not any(f"{name}/{task}" in found for name, task in sources):
+        raise DataError(f"training.audit: {path} knows none of the data sets ({', '.join(found)}).", remedy)
+    return found
 
 
 def _wanted(sample: Sample, config: TrainConfig) -> bool:

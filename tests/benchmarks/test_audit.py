@@ -1,0 +1,155 @@
+"""Faults planted in good data are found, and good data stays good."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.audit.auditing import Questions, audit, below, named
+from benchmarks.audit.findings import KINDS, Audited, Fault
+from benchmarks.audit.planting import kinds, plant, twin
+from grounding_core.cli import main
+from grounding_core.errors import DataError
+from grounding_core.interfaces.dataset import Sample
+from grounding_core.plugins import registry
+
+VIDEOS = 8
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sprites")
+    registry().load("dataset", "sprites")().prepare(folder, split="test", seed=11, videos=VIDEOS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def good(root: Path) -> dict[str, Questions]:
+    return {questions.task: questions for questions in named("sprites", "test", root)}
+
+
+def audited(questions: Questions, samples: Sequence[Sample]) -> list[Audited]:
+    return audit([replace(questions, samples=samples)])
+
+
+def found(questions: Questions, sample: Sample) -> set[str]:
+    (one,) = audited(questions, [sample])
+    return {fault.kind for fault in one.faults}
+
+
+def test_good_data_has_almost_no_findings(good: dict[str, Questions]) -> None:
+    for questions in good.values():
+        faulty = [one for one in audit([questions]) if one.faults]
+        assert len(faulty) <= 0.05 * len(questions.samples), faulty
+
+
+@pytest.mark.parametrize("kind", [kind for kind in kinds() if kind != "box-outside"])
+def test_planted_faults_of_captions_are_found(kind: str, good: dict[str, Questions]) -> None:
+    rng = np.random.default_rng(0)
+    faulty = [changed for s in good["gcg"].samples if (changed := plant(s, kind, rng)) is not None][:4]
+    assert faulty
+    hits = [kind in found(good["gcg"], sample) for sample in faulty]
+    assert sum(hits) >= 0.75 * len(hits)
+
+
+def test_boxes_outside_the_picture_are_found(good: dict[str, Questions]) -> None:
+    sample = plant(good["grounding"].samples[0], "box-outside", np.random.default_rng(0))
+    assert sample is not None and found(good["grounding"], sample) == {"box-outside"}
+
+
+def test_twins_with_other_captions_are_found(good: dict[str, Questions]) -> None:
+    one, other = good["gcg"].samples[:2]
+    copy, same = twin(one, other), replace(twin(one, one), id="same", video_id="same")
+    told = {a.sample: {f.kind for f in a.faults} for a in audited(good["gcg"], [one, copy, other])}
+    assert "caption-disagreement" in told[one.id] & told[copy.id]
+    assert not told[other.id]
+    assert not any(a.faults for a in audited(good["gcg"], [one, same, other]))
+
+
+def test_an_object_that_the_caption_does_not_name_is_found(root: Path, tmp_path: Path) -> None:
+    """Through the reader, which keeps such objects out of the caption's tracks."""
+    path = root / "video_gcg/instruction_data/test.json"
+    content = json.loads(path.read_text())
+    caption = content["videos"][0]["dense_cap"]
+    gone = caption["mask_id"][0]
+    kept = [place for place, id in enumerate(caption["mask_id"]) if id != gone]
+    for field in ("mask_id", "token_pos"):
+        caption[field] = [caption[field][place] for place in kept]
+    for inside in ("burst/frames/test", "instruction_data"):
+        (tmp_path / "video_gcg" / inside).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "video_gcg/burst/frames").mkdir()
+    (tmp_path / "video_gcg/burst/frames/test").symlink_to(root / "video_gcg/burst/frames/test")
+    (tmp_path / "video_gcg/instruction_data").mkdir()
+    (tmp_path / "video_gcg/instruction_data/test.json").write_text(json.dumps(content))
+    first = next(one for one in audit(below(tmp_path)) if one.sample.endswith("#0"))
+    assert [fault.kind for fault in first.faults] == ["mask-without-phrase"]
+
+
+def test_a_score_grows_with_kinds_not_with_repeats() -> None:
+    def score(*faults: Fault) -> float:
+        return Audited("d", "s", "t", "id", "v", faults).score
+
+    jump, swap = Fault("jumping-mask", 0.6, ""), Fault("identity-swap", 0.5, "")
+    assert score() == 0 and score(jump) == score(jump, jump) == 0.6
+    assert score(jump, swap) == pytest.approx(0.8)
+
+
+def test_the_command_writes_what_it_found(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    gcg = data / "video_gcg"
+    gcg.mkdir(parents=True)
+    (gcg / "burst").symlink_to(root / "video_gcg/burst")
+    (gcg / "instruction_data").mkdir()
+    content = json.loads((root / "video_gcg/instruction_data/test.json").read_text())
+    for entry in content["annotations"]:
+        if entry["video_id"] == 0:
+            entry["segmentations"] = [None] * len(entry["segmentations"])
+    (gcg / "instruction_data/test.json").write_text(json.dumps(content))
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["grounding", "data", "audit", str(data), "--videos", "3", "--out", str(tmp_path / "out")],
+    )
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    assert "empty-mask" in capsys.readouterr().out
+    lines = [json.loads(line) for line in (tmp_path / "out/findings.jsonl").read_text().splitlines()]
+    assert lines and {line["kind"] for line in lines} <= set(KINDS)
+    assert lines[0]["kind"] == "empty-mask" and lines[0]["video"].endswith("00000") and lines[0]["reason"]
+    scores = json.loads((tmp_path / "out/scores.json").read_text())["video-gcg/gcg"]
+    assert len(scores) == 3 and sorted(score > 0.2 for score in scores.values()) == [False, False, True]
+    shown = (tmp_path / "out/index.html").read_text()
+    assert lines[0]["sample"] in shown and "data:image/jpeg" in shown
+    (total,) = json.loads((tmp_path / "out/totals.json").read_text())
+    assert total["samples"] == 3 and total["faulty"] == 1
+
+
+def test_a_folder_without_data_sets_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No installed reader"):
+        below(tmp_path)
+
+
+def test_training_leaves_out_what_scores_too_high(good: dict[str, Questions], tmp_path: Path) -> None:
+    from grounding_core.training.config import TrainConfig
+    from grounding_core.training.data import pool
+
+    samples = good["gcg"].samples
+    scores = tmp_path / "scores.json"
+    scores.write_text(json.dumps({"sprites/gcg": {samples[0].id: 0.6, samples[1].id: 0.1}}))
+    sources = {("sprites", "gcg"): samples}
+
+    def kept(config: TrainConfig) -> set[str]:
+        return {sample.id for group in pool(sources, config).groups for sample in group}
+
+    everything = {sample.id for sample in samples}
+    assert kept(TrainConfig(audit=str(scores))) == everything - {samples[0].id}
+    assert kept(TrainConfig(audit=str(scores), max_audit=0.05)) == everything - {s.id for s in samples[:2]}
+    with pytest.raises(DataError, match="knows none of the data sets"):
+        pool({("mevis", "refseg"): samples}, TrainConfig(audit=str(scores)))
