@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -109,15 +108,15 @@ def build_composed(planned: Plan, *, weights: bool = True) -> GroundingModel:
     """The composed model of a plan; see :func:`build`."""
     from grounding_core.checkpoint import load_weights
     from grounding_core.model import GroundingModel
-    from grounding_core.precision import empty_parameters, set_precision
+    from grounding_core.precision import empty_parameters, read_in, set_precision
 
     recipe = planned.recipe
     modules: dict[str, Any] = {}
     filled = weights and recipe.checkpoint is not None
     for role, part in planned.parts.items():
-        with empty_parameters() if filled else nullcontext():
-            modules[role] = part.component(part.config, **neighbours(planned, role))
         precision = recipe.parts()[role].precision or recipe.precision
+        with empty_parameters() if filled else read_in(precision, recipe.precision):
+            modules[role] = part.component(part.config, **neighbours(planned, role))
         set_precision(modules[role], precision, recipe.precision)
     model = GroundingModel(planned, modules)
     if filled and recipe.checkpoint is not None:

@@ -24,7 +24,8 @@ def from_pretrained(
         needs: file that a folder must hold; transformers itself falls back to defaults without it.
         options: passed on.
 
-    Under PyTorch's meta device a network is made from its config alone, and no weight is read.
+    Under PyTorch's meta device, and where a checkpoint will fill it, a network is made from its config alone.
+    Networks come in the number type of :func:`grounding_core.precision.read_in`.
 
     Raises:
         CheckpointError: the source can't be reached or read.
@@ -33,13 +34,18 @@ def from_pretrained(
     remedy = f"Give a folder with {needs}, or a hub id that this machine can reach or has cached."
     if folder.is_absolute() and not (folder / needs).is_file():
         raise CheckpointError(f"{what}: {source} has no {needs}.", remedy)
+    from grounding_core.precision import filled_later, reading_options
+
+    is_network = _makes_network(load)
     try:
-        if _only_shapes(load):
+        if is_network and filled_later():
             network: Any = load.__self__  # type: ignore[attr-defined]
             found = from_pretrained(network.config_class.from_pretrained, source, what=what, needs=needs)
             taken = inspect.signature(network.__init__).parameters
             shaping = {key: value for key, value in options.items() if key in taken}
             return network(found, **shaping)  # type: ignore[no-any-return]
+        if is_network:
+            options |= reading_options()
         return load(str(folder) if folder.exists() else source, **options)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(
@@ -47,10 +53,8 @@ def from_pretrained(
         ) from error
 
 
-def _only_shapes(load: Callable[..., Any]) -> bool:
-    """Whether ``load`` makes a network, and networks are made on the meta device now."""
-    import torch
+def _makes_network(load: Callable[..., Any]) -> bool:
+    from torch.nn import Module
 
     network = getattr(load, "__self__", None)
-    is_network = isinstance(network, type) and issubclass(network, torch.nn.Module)
-    return is_network and torch.get_default_device().type == "meta"
+    return isinstance(network, type) and issubclass(network, Module)

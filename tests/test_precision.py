@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small import small_recipe
+from rich.console import Console
+from small import small_model, small_recipe
 from torch import nn
 
 import grounding_core as gc
 from grounding_core.checkpoint import load_weights, save_weights
 from grounding_core.compose import build_composed, plan
 from grounding_core.config import Recipe
-from grounding_core.errors import CheckpointError, RecipeError
+from grounding_core.errors import CheckpointError, GroundingError, RecipeError
 from grounding_core.masks import decode
 from grounding_core.model import GroundingModel
-from grounding_core.precision import empty_parameters
+from grounding_core.precision import empty_parameters, set_precision, unquantised
+from grounding_core.training.config import Lora, TrainConfig
+from grounding_core.training.parts import choose_parts, merged_state
 from grounding_core.types import GroundedText
 from grounding_core.video import Video
 
@@ -84,6 +87,58 @@ def test_quantised_when_filled_and_when_loaded_already(tmp_path: Path, precision
     assert len(before) > 100
     for name, parameter in filled.named_parameters():
         assert torch.equal(parameter, before[name]), name
+
+
+@pytest.mark.parametrize("precision", ["int8", "nf4"])
+def test_weights_of_the_hub_are_quantised_as_they_are_read(tmp_path: Path, precision: str) -> None:
+    """By transformers; the bits are those of a network that is quantised when it is there in full."""
+    pytest.importorskip("bitsandbytes", reason="8 and 4 bits need bitsandbytes")
+    own = small_model(tmp_path).language_model
+    own.network.save_pretrained(tmp_path / "hub")
+    option = f"language_model.precision={precision}"
+    read = build_composed(plan(small_recipe(tmp_path, option, f"language_model.weights={tmp_path / 'hub'}")))
+    assert read.language_model.network.config.quantization_config is not None
+    set_precision(own, precision, "fp32")
+    own.eval()  # the layers that are new in it
+    bits = own.state_dict()
+    assert {tensor.dtype for tensor in bits.values()} > {torch.float32}
+    found = read.language_model.state_dict()
+    assert set(found) == set(bits)
+    assert all(torch.equal(found[key], value) for key, value in bits.items())
+    states = [
+        lm.generate(lm.prefix([[1, 2, 3]]), [[4, 5]], max_new_tokens=3).states[0]
+        for lm in (own, read.language_model)
+    ]
+    assert torch.equal(*states)
+
+
+@pytest.mark.parametrize("precision", ["int8", "nf4"])
+def test_only_adapters_train_in_few_bits(tmp_path: Path, precision: str) -> None:
+    """What comes out are numbers: the weights as the bits gave them, and what adapters add."""
+    pytest.importorskip("bitsandbytes", reason="8 and 4 bits need bitsandbytes")
+    full = small_model(tmp_path).state_dict()
+    model = small_model(tmp_path)
+    set_precision(model.language_model, precision, "fp32")
+    quiet = Console(quiet=True)
+    with pytest.raises(GroundingError, match=r"language_model\.precision .* training\.lora"):
+        choose_parts(model, TrainConfig(), quiet)
+    choose_parts(model, TrainConfig(freeze=("language_model",)), quiet)
+    assert not any(p.requires_grad for p in model.language_model.parameters())
+    lora = Lora(rank=2)
+    choose_parts(model, TrainConfig(lora=lora), quiet)
+    trained = [p for p in model.language_model.parameters() if p.requires_grad]
+    model.language_model.network(input_ids=torch.arange(9)[None]).logits.sum().backward()
+    assert trained and all(p.grad is not None for p in trained)
+    merged = merged_state(unquantised(model.state_dict(), model), lora)
+    assert {key: value.shape for key, value in merged.items()} == {k: v.shape for k, v in full.items()}
+    for key, value in merged.items():
+        error = (value - full[key]).double().norm()
+        assert error <= 0.15 * full[key].double().norm(), key
+    key = "language_model.network.model.layers.0.self_attn.qkv_proj"
+    with torch.no_grad():
+        model.get_submodule(f"{key}.lora_B.default").weight.fill_(1.0)
+    again = merged_state(unquantised(model.state_dict(), model), lora)
+    assert [name for name in merged if not torch.equal(merged[name], again[name])] == [f"{key}.weight"]
 
 
 def test_quantising_is_for_language_models_and_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
