@@ -9,7 +9,19 @@ import typer
 from typer.core import TyperGroup
 
 from grounding_core import __version__
-from grounding_core.cli import bench, chat, check, convert, data, ground, plugin_new, plugins, recipe, train
+from grounding_core.cli import (
+    bench,
+    chat,
+    check,
+    convert,
+    data,
+    doctor,
+    ground,
+    plugin_new,
+    plugins,
+    recipe,
+    train,
+)
 from grounding_core.errors import GroundingError
 
 
@@ -56,6 +68,7 @@ app.command()(ground.ground)
 app.command()(chat.chat)
 app.command()(plugins.plugins)
 app.command()(check.check)
+app.command()(doctor.doctor)
 app.command()(train.train)
 app.command(context_settings=convert.CONTEXT_SETTINGS)(convert.convert)
 app.command(add_help_option=False, context_settings=bench.CONTEXT_SETTINGS)(bench.bench)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ def check(
     recipe: RecipeArgument,
     overrides: SetOption = None,
     task: Annotated[list[str] | None, typer.Option(help="A task it shall be scored on; repeatable.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Resolve a recipe's parts, check that they fit together, and print the plan."""
     from grounding_core.compose import plan
@@ -26,6 +28,10 @@ def check(
     try:
         planned = plan(Recipe.load(recipe, overrides or ()), tasks=task or ())
     except RecipeError as error:
+        if as_json:
+            problems = [{"path": path, "message": message} for path, message in error.problems]
+            print(json.dumps({"recipe": recipe, "problems": problems}, indent=2))
+            raise typer.Exit(1) from error
         if len(error.problems) == 1:
             raise
         for path, message in error.problems:
@@ -33,7 +39,20 @@ def check(
         raise GroundingError(
             f"Recipe {recipe} has {len(error.problems)} problems.", "Each is listed with its path."
         ) from error
-    _print_plan(planned)
+    if as_json:
+        print(json.dumps({"recipe": planned.recipe.name, "problems": [], **_facts_of(planned)}, indent=2))
+    else:
+        _print_plan(planned)
+
+
+def _facts_of(planned: Plan) -> dict[str, Any]:
+    return {
+        "parts": {role: part.name for role, part in planned.parts.items()},
+        "specs": {role: dataclasses.asdict(spec) for role, spec in planned.specs.items() if spec is not None},
+        "visual_tokens": dict(planned.visual_tokens),
+        "context": planned.context,
+        "fingerprint": planned.recipe.fingerprint(),
+    }
 
 
 def _facts(spec: Any) -> str:

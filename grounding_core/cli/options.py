@@ -10,15 +10,33 @@ import typer
 if TYPE_CHECKING:
     from grounding_core.types import Query
 
+
+def recipe_names(incomplete: str) -> list[str]:
+    """Installed recipes that begin so, for the shell's completion; files are the shell's own matter."""
+    from grounding_core.plugins import registry
+
+    return [name for name in registry().names("recipe") if name.startswith(incomplete)]
+
+
 VideoArgument = Annotated[
     Path,
     typer.Argument(metavar="VIDEO", help="A video, a folder of frames, or an image.", show_default=False),
 ]
 RecipeArgument = Annotated[
     str,
-    typer.Argument(metavar="RECIPE", help="Name of an installed recipe, or a YAML file.", show_default=False),
+    typer.Argument(
+        metavar="RECIPE",
+        help="Name of an installed recipe, or a YAML file.",
+        show_default=False,
+        autocompletion=recipe_names,
+    ),
 ]
-RecipeOption = Annotated[str, typer.Option("--recipe", help="Name of an installed recipe, or a YAML file.")]
+RecipeOption = Annotated[
+    str,
+    typer.Option(
+        "--recipe", help="Name of an installed recipe, or a YAML file.", autocompletion=recipe_names
+    ),
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a recipe value; repeatable.")
 ]
