@@ -15,6 +15,10 @@ from grounding_core.interfaces.language_model import Generation, LanguageModel, 
 PADDING = -1
 """Position of a token that only fills a row."""
 
+FULL, SLIDING = "full_attention", "sliding_attention"
+FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
+"""What transformers calls the norm behind the last layer."""
+
 
 def fork(cache: DynamicCache, rows: Tensor) -> DynamicCache:
     """A cache whose row i is row ``rows[i]`` of another; gradients flow back into the source."""
@@ -43,6 +47,13 @@ class CausalLM(LanguageModel):
         super().__init__(config, special_tokens=special_tokens, norm=norm)
         self.network: Any = network
         self.tokenizer = tokenizer
+        others = sorted(self._layer_kinds() - {FULL, SLIDING})
+        if others:
+            raise CheckpointError(
+                f"{type(network).__name__} has layers of kind {', '.join(others)}: questions can't share their "
+                "state.",
+                "Choose a model of full and sliding attention only.",
+            )
         tokenizer.add_tokens(list(special_tokens), special_tokens=True)
         rows = self.network.get_input_embeddings().num_embeddings
         if len(tokenizer) > rows:
@@ -94,14 +105,19 @@ class CausalLM(LanguageModel):
         return Prefix(cache=cache, length=inputs.shape[1], rows=rows)
 
     def _read(
-        self, cache: DynamicCache, ids: Tensor, mask: Tensor | None, positions: Tensor | None
+        self,
+        cache: DynamicCache,
+        ids: Tensor,
+        mask: Tensor | dict[str, Tensor] | None,
+        positions: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Read (n, s) ids after a cache; final states after the norm, and the chosen states (n, s, dl)."""
         decoder = self.network.get_decoder()
         captured: list[Tensor] = []
         handle = None
         if self._norm == "before":
-            handle = decoder.norm.register_forward_pre_hook(lambda _, args: captured.append(args[0]))
+            norm = next(getattr(decoder, name) for name in FINAL_NORMS if hasattr(decoder, name))
+            handle = norm.register_forward_pre_hook(lambda _, args: captured.append(args[0]))
         try:
             output = decoder(
                 input_ids=ids,
@@ -145,7 +161,7 @@ class CausalLM(LanguageModel):
         ends = self.end_ids
         next_position = positions[:, -1:]
         for _ in range(max_new_tokens):
-            chosen = self.network.lm_head(final[:, -1]).argmax(-1)
+            chosen = self._logits(final[:, -1]).argmax(-1)
             for row in sorted(open_rows):
                 token = int(chosen[row])
                 if token in ends:
@@ -166,7 +182,11 @@ class CausalLM(LanguageModel):
             truncated=[row in open_rows for row in range(count)],
         )
 
-    def _mask(self, places: Tensor, positions: Tensor) -> Tensor:
+    def _layer_kinds(self) -> set[str]:
+        """Kinds of layers that the network names; empty if all are alike."""
+        return set(getattr(self.network.get_decoder().config, "layer_types", None) or ())
+
+    def _mask(self, places: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
         """What a padded batch may look at.
 
         Args:
@@ -175,19 +195,29 @@ class CausalLM(LanguageModel):
 
         Returns:
             (n, keys) mask of real tokens; or, where the network has a sliding window, an additive mask
-            (n, 1, q, keys): the window counts positions, while transformers would count padding too.
+            (n, 1, q, keys): the window counts positions, while transformers would count padding too. Where
+            only some layers slide (Gemma 3), one such mask a kind of layer.
         """
-        config = self.network.get_decoder().config
-        window = getattr(config, "sliding_window", None)
-        if window is None:
+        window = getattr(self.network.get_decoder().config, "sliding_window", None)
+        kinds = self._layer_kinds()
+        if window is None or kinds == {FULL}:
             return (places != PADDING).long()
         behind = positions[:, :, None] - places[:, None, :]
-        seen = (places != PADDING)[:, None] & (behind >= 0) & (behind < window)
+        seen = (places != PADDING)[:, None] & (behind >= 0)
+        sliding = self._additive(seen & (behind < window))
+        return {FULL: self._additive(seen), SLIDING: sliding} if FULL in kinds else sliding
+
+    def _additive(self, seen: Tensor) -> Tensor:
+        """(n, q, keys) True where a token looks -> (n, 1, q, keys) to be added to attention scores."""
         kind = self.network.get_input_embeddings().weight.dtype
         blocked = torch.zeros(seen.shape, dtype=kind, device=seen.device)
         return blocked.masked_fill(~seen, torch.finfo(kind).min)[:, None]
 
     def teach(self, prefix: Prefix, rows: Tensor, ids: Tensor, learned: Tensor) -> tuple[Tensor, Tensor]:
         final, states = self._read(fork(prefix.cache, rows), ids, None, None)
-        logits: Tensor = self.network.lm_head(final[:, :-1][learned[:, 1:]])
-        return logits, states
+        return self._logits(final[:, :-1][learned[:, 1:]]), states
+
+    def _logits(self, final: Tensor) -> Tensor:
+        logits: Tensor = self.network.get_output_embeddings()(final)
+        cap = getattr(self.network.get_decoder().config, "final_logit_softcapping", None)
+        return logits if cap is None else (logits / cap).tanh() * cap

@@ -1,4 +1,4 @@
-"""Vision towers of transformers as image encoder: CLIP, SigLIP, SigLIP 2, DINOv2, DINOv3, ViT, ConvNeXt, Swin."""
+"""Vision towers of transformers as image encoder: CLIP, SigLIP 2, DINOv3, ViT, ConvNeXt, Swin, ..."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def own_size(found: Any) -> int | None:
 def grid_side(tokens: int, size: int, found: Any) -> int:
     """Rows of the patch grid at the end of a sequence of tokens.
 
-    Towers whose grid shrinks from stage to stage have fewer tokens than patches: there it is the largest square.
+    Towers whose grid shrinks from stage to stage have fewer tokens than patches: it is the largest square.
     """
     patch = getattr(found, "patch_size", None)
     rows = size // patch if isinstance(patch, int) else 0
@@ -76,7 +76,7 @@ def grid_side(tokens: int, size: int, found: Any) -> int:
 
 
 def patches(pixels: Tensor, patch: int) -> dict[str, Any]:
-    """Images (b, 3, s, s) as SigLIP 2's flexible towers read them: patches, all real, and the grid's sides."""
+    """Images (b, 3, s, s) as SigLIP 2's flexible towers read them: patches, and the grid's sides."""
     count, _, side, _ = pixels.shape
     rows = side // patch
     cut = pixels[..., : rows * patch, : rows * patch].unflatten(2, (rows, patch)).unflatten(4, (rows, patch))

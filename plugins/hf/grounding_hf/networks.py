@@ -22,7 +22,7 @@ from grounding_core.pixels import Triple
 from grounding_core.precision import filled_later
 
 PROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
-POOLED = ("pooler", "head", "classifier", "lm_head", "post_layernorm", "predictor", "fc_norm")
+POOLED = ("pooler", "head", "classifier", "post_layernorm", "predictor", "fc_norm")
 """Modules of encoders that only summaries of a whole image go through."""
 
 
@@ -86,7 +86,7 @@ def described(config: NetworkConfig, **options: Any) -> Any:
 
 
 def tower_of(found: Any, *names: str) -> Any:
-    """The config of the vision tower: of a model with text beside it, what is below the first of the names."""
+    """The config of the tower alone: in a model with text beside it, what the first of the names holds."""
     if getattr(found, "text_config", None) is None:
         return found
     return next((part for name in names if (part := getattr(found, name, None)) is not None), found)
@@ -141,8 +141,8 @@ def load(network: Any, found: Any, config: NetworkConfig, *, what: str, **option
     missing = [key for key in sorted(facts["missing_keys"]) if not set(key.split(".")) & set(POOLED)]
     if missing:
         raise CheckpointError(
-            f"{what} {config.weights!r} lack {len(missing)} keys of {network.__name__}, the first is {missing[0]}.",
-            "They belong to another network.",
+            f"{what} {config.weights!r} lack {len(missing)} keys of {network.__name__}.",
+            f"They belong to another network; the first is {missing[0]}.",
         )
     return made
 

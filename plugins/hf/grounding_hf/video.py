@@ -25,8 +25,7 @@ class HfVideoConfig(VisionConfig):
     frames: int | None = Field(
         default=None,
         ge=1,
-        description="Frames seen at once; null: as many as the tower was made for. V-JEPA 2 and PE-video take "
-        "other numbers.",
+        description="Frames seen at once; null: what the tower was made for. V-JEPA 2 takes other numbers.",
     )
 
 

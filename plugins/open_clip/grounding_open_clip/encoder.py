@@ -26,8 +26,8 @@ class OpenClipConfig(FeatureMapConfig):
     )
     pretrained: str | None = Field(
         default=None,
-        description="Pretrained tag (laion2b_s34b_b88k) or weights file of a model given by name; null: random. "
-        "Hub models and folders bring theirs.",
+        description="Pretrained tag (laion2b_s34b_b88k) or weights file; null: random. A hub model or a folder "
+        "brings its own.",
     )
 
 

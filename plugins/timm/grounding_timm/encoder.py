@@ -22,8 +22,8 @@ class TimmConfig(FeatureMapConfig):
     """Which backbone, its weights, and which of its layers."""
 
     model: str = Field(
-        description="timm's name with its pretrained tag (vit_small_patch16_dinov3.lvd1689m), `hf-hub:ORG/NAME`, or "
-        "a folder with config.json and weights in the hub's layout."
+        description="timm's name with its pretrained tag (vit_small_patch16_dinov3.lvd1689m), hf-hub:ORG/NAME "
+        "or a folder with config.json and weights in the hub's layout."
     )
     pretrained: bool = Field(
         default=True, description="Load the weights of the tag or folder; false: random ones."
@@ -41,7 +41,7 @@ class TimmConfig(FeatureMapConfig):
 
 
 class TimmEncoder(FeatureMapEncoder):
-    """The feature map of one layer or stage, without class and register tokens (``forward_intermediates``)."""
+    """The feature map of one layer or stage, without class and register tokens."""
 
     Config = TimmConfig
 
@@ -92,9 +92,7 @@ def _create(config: TimmConfig) -> Any:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         remedy = f"Did you mean {' or '.join(near)}?" if near else "timm.list_models() names all."
         if name in near:  # then it is not the name
-            remedy = (
-                "Weights come from the hub unless `weights` names a file; `arguments` are the model's own."
-            )
+            remedy = "Weights come from the hub unless `weights` names a file; see `arguments` too."
         raise CheckpointError(f"timm's {config.model} can't be made: {reason}", remedy) from error
     return model
 
