@@ -17,7 +17,8 @@ PUBLISHED = {
     "image_encoder": 303_507_456 - 12_596_224 - 2_048,  # CLIP ViT-L/14-336 but its last layer and norm
     "language_model": 3_821_079_552,  # Phi-3-mini-4k
     "mask_decoder": 224_430_130,  # SAM 2 hiera-large
-    "video_encoder": 986_975_872,  # InternVideo2-1B's patches, positions and 39 of 40 blocks
+    # Ours at the sizes of the reference: patches, positions, 39 of 40 blocks; we found no published number.
+    "video_encoder": 986_975_872,
     "image_adapter": 1024 * 3072 + 3072 + 3072 * 3072 + 3072,
     "video_adapter": 1408 * 3072 + 3072 + 3072 * 3072 + 3072,
     "prompt_adapter": 3072 * 3072 + 3072 + 3072 * 256 + 256,
