@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,12 +25,32 @@ MOVING = 0.1
 Size = tuple[int, int]
 
 
-def facts_of(sample: Sample, truth: Truth) -> dict[str, str]:
+@dataclass(frozen=True)
+class Shape:
+    """Size (H, W) and number of frames of a video."""
+
+    size: Size
+    length: int
+
+
+def shape_of(sample: Sample, truth: Truth) -> Shape | None:
+    """From the truth, or else from the video; None where only the video knows and can't be opened."""
+    if truth.tracks:
+        return Shape(truth.tracks[0].size, len(truth.tracks[0]))
+    try:
+        video = sample.open_video()
+    except GroundingError:
+        return None
+    return Shape(video.size, len(video))
+
+
+def facts_of(tags: Mapping[str, str], truth: Truth, shape: Shape | None) -> dict[str, str]:
     """What the truth says of a sample, beside the tags that the data set itself gives it.
 
     Args:
-        sample: its own tags win over what is found here.
+        tags: the sample's own; they win over what is found here.
         truth: of the sample.
+        shape: of its video, as :func:`shape_of` found it.
 
     Returns:
         ``objects`` (how many), ``object size`` (median share of the frame's area), ``motion`` (travel of the
@@ -38,19 +59,18 @@ def facts_of(sample: Sample, truth: Truth) -> dict[str, str]:
     """
     paths = _paths(truth)
     found: dict[str, str] = {}
-    shape = _shape(sample, truth)
     if shape is not None:
-        size, length = shape
-        found["video length"] = _length(length)
+        found["video length"] = _length(shape.length)
         if paths:
-            found["object size"] = _object_size(truth, paths, size)
-            found["motion"] = "moving" if max(_travel(path, size) for path in paths) > MOVING else "static"
+            found["object size"] = _object_size(truth, paths, shape.size)
+            travelled = max(_travel(path, shape.size) for path in paths)
+            found["motion"] = "moving" if travelled > MOVING else "static"
     if truth.caption is not None and truth.tracks:
         found["objects"] = str(len(truth.tracks)) if len(truth.tracks) < 4 else "4+"
     if truth.tracks and paths:
         hidden = any(_hidden_between(track, truth.annotated) for track in truth.tracks)
         found["visibility"] = "hidden for a while" if hidden else "seen throughout"
-    return {**found, **sample.tags}
+    return {**found, **tags}
 
 
 def digest_of(truth: Truth) -> str:
@@ -58,28 +78,16 @@ def digest_of(truth: Truth) -> str:
     return hashlib.sha256(repr(truth).encode()).hexdigest()[:16]
 
 
-def _shape(sample: Sample, truth: Truth) -> tuple[Size, int] | None:
-    """Size and number of frames; None where only the video knows and can't be opened."""
-    if truth.tracks:
-        return truth.tracks[0].size, len(truth.tracks[0])
-    try:
-        video = sample.open_video()
-    except GroundingError:
-        return None
-    return video.size, len(video)
-
-
 def _paths(truth: Truth) -> list[Mapping[int, Box]]:
     """Boxes by frame of each object that is ever visible."""
     if not truth.tracks:
         return [truth.boxes] if truth.boxes else []
-    tracks = [{frame: track.box(frame) for frame in track.visible()} for track in truth.tracks]
-    return [{frame: box for frame, box in path.items() if box is not None} for path in tracks if path]
+    return [path for path in (track.boxes() for track in truth.tracks) if path]
 
 
 def _object_size(truth: Truth, paths: Sequence[Mapping[int, Box]], size: Size) -> str:
     if truth.tracks:
-        areas = [float(track.area(frame)) for track in truth.tracks for frame in track.visible()]
+        areas = [float(area) for track in truth.tracks for area in track.areas().values()]
     else:
         areas = [(x1 - x0) * (y1 - y0) for path in paths for x0, y0, x1, y1 in path.values()]
     share = float(np.median(areas)) / (size[0] * size[1])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
+from benchmarks.facts import Shape, digest_of, facts_of
 from benchmarks.store import Prediction, read_at
 from benchmarks.tasks.base import Counts, Task, TextPair, load_task
 from grounding_core.errors import DataError, GroundingError
@@ -27,13 +28,15 @@ class Job:
 
     Attributes:
         rows: of the samples in their unit.
-        tags, truths: of these samples.
+        ids, tags, truths, shapes: of these samples.
         places: predictor -> where in its file the prediction of each sample begins, or ABSENT.
     """
 
     rows: Sequence[int]
+    ids: Sequence[str]
     tags: Sequence[Mapping[str, str]]
     truths: Sequence[Truth]
+    shapes: Sequence[Shape | None]
     places: Mapping[str, Sequence[int]]
 
 
@@ -48,26 +51,52 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Findings:
+    """What is found of a job.
+
+    Attributes:
+        verdicts: by predictor.
+        facts, digests: of the samples' truths.
+    """
+
+    verdicts: Mapping[str, Verdict]
+    facts: Sequence[Mapping[str, str]]
+    digests: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Judge:
     """A task and the files of the predictors."""
 
     task: Task
     files: Mapping[str, Path]
 
-    def __call__(self, job: Job) -> dict[str, Verdict]:
+    def __call__(self, job: Job) -> Findings:
         """Judge every predictor's answers.
 
         Raises:
-            DataError: a predictions file is damaged, or what the task needs is missing.
+            DataError: a predictions file is damaged, a truth has changed since its sample was predicted, or
+                what the task needs is missing.
         """
-        return {name: self._of(job, path, job.places[name]) for name, path in self.files.items()}
+        digests = [digest_of(truth) for truth in job.truths]
+        samples = zip(job.tags, job.truths, job.shapes, strict=True)
+        return Findings(
+            {name: self._of(job, digests, path, job.places[name]) for name, path in self.files.items()},
+            [facts_of(tags, truth, shape) for tags, truth, shape in samples],
+            digests,
+        )
 
-    def _of(self, job: Job, path: Path, places: Sequence[int]) -> Verdict:
+    def _of(self, job: Job, digests: Sequence[str], path: Path, places: Sequence[int]) -> Verdict:
         verdict = Verdict()
         answers: list[GroundedText | None] = []
-        for row, place, truth in zip(job.rows, places, job.truths, strict=True):
-            absent = Prediction("", None, 0.0, NOT_PREDICTED)
-            prediction = absent if place == ABSENT else read_at(path, place)
+        samples = zip(job.rows, job.ids, places, job.truths, digests, strict=True)
+        for row, id, place, truth, digest in samples:
+            prediction = Prediction(id, None, 0.0, NOT_PREDICTED) if place == ABSENT else read_at(path, place)
+            if prediction.truth not in ("", digest):
+                raise DataError(
+                    f"The truth of {id} has changed since it was predicted.",
+                    "Restore the data set, or name another --out to start anew.",
+                )
             verdict.seconds += prediction.seconds
             answer, error = prediction.answer, prediction.error
             try:
@@ -95,8 +124,8 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def judge_all(judge: Judge, jobs: Iterable[Job], workers: int) -> Iterator[tuple[Job, dict[str, Verdict]]]:
-    """Verdicts in the order of the jobs, of which only a few are held at a time.
+def judge_all(judge: Judge, jobs: Iterable[Job], workers: int) -> Iterator[tuple[Job, Findings]]:
+    """Findings in the order of the jobs, of which only a few are held at a time.
 
     Workers are started afresh rather than forked, and make the task anew by its name.
 
@@ -112,22 +141,22 @@ def judge_all(judge: Judge, jobs: Iterable[Job], workers: int) -> Iterator[tuple
     task = judge.task
     made = task.name, task.workspace, task.text_similarity, dict(judge.files)
     with ProcessPoolExecutor(workers, get_context("spawn"), _start, made) as pool:
-        open_jobs: deque[tuple[Job, Future[dict[str, Verdict]]]] = deque()
+        open_jobs: deque[tuple[Job, Future[Findings]]] = deque()
         try:
             for job in jobs:
                 open_jobs.append((job, pool.submit(_work, job)))
                 if len(open_jobs) > 2 * workers:
-                    done, verdict = open_jobs.popleft()
-                    yield done, verdict.result()
+                    done, findings = open_jobs.popleft()
+                    yield done, findings.result()
             while open_jobs:
-                done, verdict = open_jobs.popleft()
-                yield done, verdict.result()
+                done, findings = open_jobs.popleft()
+                yield done, findings.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-_judge: Callable[[Job], dict[str, Verdict]] | None = None
+_judge: Judge | None = None
 """Of a worker process."""
 
 
@@ -136,6 +165,6 @@ def _start(name: str, workspace: Path, text_similarity: str, files: Mapping[str,
     _judge = Judge(load_task(name, workspace, text_similarity), files)
 
 
-def _work(job: Job) -> dict[str, Verdict]:
+def _work(job: Job) -> Findings:
     assert _judge is not None, "the pool starts workers with _start"
     return _judge(job)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from benchmarks.facts import digest_of
 from benchmarks.predictors import Predictor
 from benchmarks.store import Prediction, PredictionStore
 from benchmarks.units import Unit
-from grounding_core.errors import GroundingError
+from grounding_core.errors import DataError, GroundingError
 from grounding_core.interfaces.dataset import Sample
 from grounding_core.types import GroundedText
 
@@ -33,6 +35,8 @@ def predict(
     store: PredictionStore,
     samples: Sequence[Sample],
     advance: Callable[[], None],
+    *,
+    stamped: bool = True,
 ) -> None:
     """Answer samples and write each answer, or what went wrong, to the store.
 
@@ -42,6 +46,7 @@ def predict(
         store: open for writing.
         samples: what to answer.
         advance: told after each sample.
+        stamped: with a digest of the truth and the size of the video's files, by which a change is noticed.
 
     Raises:
         OSError: the disk refuses.
@@ -50,12 +55,49 @@ def predict(
     for sample in samples:
         videos.setdefault(sample.video_id, []).append(sample)
     for group in videos.values():
-        for prediction in _of_video(predictor, group):
-            store.append(prediction, line_facts(unit, group[0]))
+        size = _video_bytes(group[0]) if stamped else None
+        for sample, prediction in zip(group, _of_video(predictor, group), strict=True):
+            known = line_facts(unit, sample) | ({} if size is None else {"video bytes": size})
+            truth = _truth_digest(sample) if stamped and unit.truth else ""
+            store.append(replace(prediction, truth=truth), known)
             advance()
 
 
-def line_facts(unit: Unit, sample: Sample) -> dict[str, str]:
+def check_videos(unit: Unit, store: PredictionStore) -> None:
+    """See whether the videos of what is predicted are still the same; those that are gone are not needed.
+
+    Raises:
+        DataError: the files of one have another size.
+    """
+    then = store.video_bytes()
+    now: dict[str, int | None] = {}
+    for sample in unit.samples:
+        if sample.id not in then:
+            continue
+        if sample.video_id not in now:
+            now[sample.video_id] = _video_bytes(sample)
+        if now[sample.video_id] not in (None, then[sample.id]):
+            raise DataError(
+                f"The video of {sample.id} ({unit.dataset}:{unit.split}) has changed since it was predicted.",
+                "Restore it, or name another --out to start anew.",
+            )
+
+
+def _video_bytes(sample: Sample) -> int | None:
+    try:
+        return sum(path.stat().st_size for path in sample.open_video().files)
+    except (GroundingError, OSError):
+        return None  # whoever needs the video will say so
+
+
+def _truth_digest(sample: Sample) -> str:
+    try:
+        return digest_of(sample.load_truth())
+    except GroundingError:
+        return ""  # scoring will say so
+
+
+def line_facts(unit: Unit, sample: Sample) -> dict[str, str | int]:
     """What a line says of its sample, for readers of the file."""
     return {"task": unit.task, "dataset": f"{unit.dataset}:{unit.split}", "video": sample.video_id}
 

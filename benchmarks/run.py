@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from benchmarks.finish import finish, progress, stores
 from benchmarks.lock import locked
 from benchmarks.metrics.text_similarity import DEFAULT, load_similarity
 from benchmarks.plan import Plan
-from benchmarks.predict import pending, predict
+from benchmarks.predict import check_videos, pending, predict
 from benchmarks.predictors import Predictor, RecipePredictor
 from benchmarks.scores import MODEL
 from benchmarks.selection import Selection, read_ids
@@ -176,6 +177,8 @@ def _predict_missing(
         for name, store in stores(folder, unit, plan.fingerprint).items():
             if name not in predictors:
                 continue
+            if name == MODEL:
+                check_videos(unit, store)
             missing = pending(unit, store, retry_errors=retry_errors)
             if not missing:
                 continue
@@ -187,7 +190,8 @@ def _predict_missing(
                 check_fit(model.recipe, tasks=plan.tasks)
                 model.load()
             with store:
-                predict(unit, predictors[name], store, missing, lambda bar=bar: bars.advance(bar))  # type: ignore[misc]
+                advance = partial(bars.advance, bar)
+                predict(unit, predictors[name], store, missing, advance, stamped=name == MODEL)
             bars.update(bar, visible=name == MODEL)
 
 

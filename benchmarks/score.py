@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks.finish import finish, progress
+from benchmarks.finish import finish, progress, stores
 from benchmarks.lock import locked
 from benchmarks.plan import Plan
+from benchmarks.predict import check_videos
+from benchmarks.scores import MODEL
 from grounding_core.errors import GroundingError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -30,7 +32,10 @@ def score(
         if text_similarity is not None:
             plan = replace(plan, text_similarity=text_similarity)
         with progress(Console(stderr=True)) as bars, locked(run):
-            finish(run, plan, plan.units(bars), bars, Console())
+            units = plan.units(bars)
+            for unit in units:
+                check_videos(unit, stores(run, unit, plan.fingerprint)[MODEL])
+            finish(run, plan, units, bars, Console())
     except GroundingError as error:
         Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(2) from None

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.facts import digest_of, facts_of
-from benchmarks.judging import Job, Judge, Verdict, available_cores, judge_all
+from benchmarks.facts import shape_of
+from benchmarks.judging import Findings, Job, Judge, Verdict, available_cores, judge_all
 from benchmarks.store import Predictions, PredictionStore
 from benchmarks.tasks.base import Task, TextPair
 from benchmarks.units import Unit
-from grounding_core.interfaces.dataset import Truth
 
 MODEL = "model"
 """Key of the recipe's own predictions beside the baselines' names."""
@@ -82,8 +81,9 @@ def score_unit(
     truths = _Truths(unit)
     table = {name: _Columns(len(unit.samples)) for name in stores}
     judge = Judge(task, {name: store.path for name, store in stores.items()})
-    for job, verdicts in judge_all(judge, truths.jobs(_places(unit, stores)), workers):
-        for name, verdict in verdicts.items():
+    for job, findings in judge_all(judge, truths.jobs(_places(unit, stores)), workers):
+        truths.keep(job, findings)
+        for name, verdict in findings.verdicts.items():
             table[name].add(job.rows, verdict)
         for _ in job.rows:
             advance()
@@ -135,21 +135,22 @@ class _Truths:
             videos.setdefault(sample.video_id, []).append(row)
         for rows in videos.values():
             samples = [self._unit.samples[row] for row in rows]
+            truths = [sample.load_truth() for sample in samples]
             yield Job(
                 rows=rows,
+                ids=[sample.id for sample in samples],
                 tags=[sample.tags for sample in samples],
-                truths=[self._read(row) for row in rows],
+                truths=truths,
+                shapes=[shape_of(sample, truth) for sample, truth in zip(samples, truths, strict=True)],
                 places={name: found[rows].tolist() for name, found in places.items()},
             )
 
-    def _read(self, row: int) -> Truth:
-        sample = self._unit.samples[row]
-        truth = sample.load_truth()
-        facts = facts_of(sample, truth)
-        # Many samples have the same facts.
-        self.facts[sample.id] = self._seen.setdefault(tuple(sorted(facts.items())), facts)
-        self.digests[sample.id] = digest_of(truth)
-        return truth
+    def keep(self, job: Job, findings: Findings) -> None:
+        """What was found of the truths of a job."""
+        for id, facts, digest in zip(job.ids, findings.facts, findings.digests, strict=True):
+            # Many samples have the same facts.
+            self.facts[id] = self._seen.setdefault(tuple(sorted(facts.items())), facts)
+            self.digests[id] = digest
 
 
 class _Columns:

@@ -21,13 +21,17 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Prediction:
-    """What became of one sample: an answer, or an error and its traceback."""
+    """What became of one sample: an answer, or an error and its traceback.
+
+    ``truth`` is the digest of the truth that was there; empty where nobody looked.
+    """
 
     id: str
     answer: GroundedText | None
     seconds: float
     error: str = ""
     traceback: str = ""
+    truth: str = ""
 
 
 def key_of(fingerprint: Mapping[str, str]) -> str:
@@ -69,14 +73,17 @@ class PredictionStore:
             self._handle.close()
             self._handle = None
 
-    def append(self, prediction: Prediction, facts: Mapping[str, str]) -> None:
+    def append(self, prediction: Prediction, facts: Mapping[str, str | int]) -> None:
         """Write one line and wait until the disk has it.
 
         Args:
             prediction: what to keep.
-            facts: further strings for readers of the file, e.g. task and data set.
+            facts: what else is known of the sample, e.g. task and data set, for readers of the file.
         """
-        line: dict[str, Any] = {"id": prediction.id, **facts, "seconds": round(prediction.seconds, 4)}
+        line: dict[str, Any] = {"id": prediction.id, **facts}
+        if prediction.truth:
+            line["truth"] = prediction.truth
+        line |= {"seconds": round(prediction.seconds, 4)}
         if prediction.answer is not None:
             line |= to_json(prediction.answer)
         line["error"] = prediction.error or None
@@ -95,6 +102,10 @@ class PredictionStore:
         """Ids of the samples that need no prediction: answered ones and, unless retried, failed ones."""
         failed = {line["id"]: bool(line["error"]) for line in self._lines()}
         return {id for id, error in failed.items() if not (error and retry_errors)}
+
+    def video_bytes(self) -> dict[str, int]:
+        """Sample id -> size of its video's files when it was predicted, where that is known."""
+        return {line["id"]: int(line["video bytes"]) for line in self._lines() if "video bytes" in line}
 
     def predictions(self) -> Predictions:
         """The last prediction of each sample; finds where they are, and reads them when asked for."""
@@ -195,7 +206,12 @@ def _id_of(raw: bytes) -> str | None:
 def _prediction(line: Mapping[str, Any]) -> Prediction:
     answer = None if line["error"] else from_json(line)
     return Prediction(
-        line["id"], answer, float(line["seconds"]), line["error"] or "", line.get("traceback", "")
+        line["id"],
+        answer,
+        float(line["seconds"]),
+        line["error"] or "",
+        line.get("traceback", ""),
+        line.get("truth", ""),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +107,23 @@ class MaskTrack:
             return None
         x, y, w, h = coco.toBbox({"size": list(self.size), "counts": counts})
         return float(x), float(y), float(x + w), float(y + h)
+
+    def boxes(self) -> dict[int, tuple[float, float, float, float]]:
+        """:meth:`box` of every frame in which the object is visible."""
+        rows = [row for codes in self._codes() for row in coco.toBbox(codes).tolist()]
+        boxes = [(x, y, x + w, y + h) for x, y, w, h in rows]
+        return dict(zip(self.visible(), boxes, strict=True))
+
+    def areas(self) -> dict[int, int]:
+        """:meth:`area` of every frame in which the object is visible."""
+        areas = [area for codes in self._codes() for area in coco.area(codes).tolist()]
+        return dict(zip(self.visible(), areas, strict=True))
+
+    def _codes(self) -> Iterator[list[dict[str, Any]]]:
+        """What pycocotools takes at once: it counts the masks of a call in 8 bits."""
+        seen, size = self.visible(), list(self.size)
+        for start in range(0, len(seen), 255):
+            yield [{"size": size, "counts": self.frames[index]} for index in seen[start : start + 255]]
 
     def area(self, frame: int) -> int:
         """Number of pixels in a frame."""

@@ -43,6 +43,8 @@ def test_track_measures_match_its_masks(video: BoolMask) -> None:
     assert (track.id, len(track), track.size) == (3, len(video), video.shape[1:])
     assert np.array_equal(track.masks(), video)
     assert track.visible() == tuple(np.flatnonzero(video.any(axis=(1, 2))))
+    assert track.areas() == {index: track.area(index) for index in track.visible()}
+    assert track.boxes() == {index: track.box(index) for index in track.visible()}
     for index, mask in enumerate(video):
         assert track.area(index) == mask.sum()
         box = track.box(index)
@@ -65,6 +67,14 @@ def test_union_is_the_union_of_the_pixels(
     united = unite([MaskTrack.from_masks(id, video) for id, video in enumerate(all_masks)], id=9)
     assert united.id == 9
     assert np.array_equal(united.masks(), all_masks.any(axis=0))
+
+
+def test_long_tracks_are_measured_whole() -> None:
+    masks = np.zeros((600, 3, 4), bool)
+    masks[:, 1, 2] = True
+    track = MaskTrack.from_masks(0, masks)
+    assert track.areas() == dict.fromkeys(range(600), 1)
+    assert track.boxes() == dict.fromkeys(range(600), (2.0, 1.0, 3.0, 2.0))
 
 
 def test_masks_of_chosen_frames() -> None:

@@ -20,12 +20,11 @@ _ONES = np.array([bin(value).count("1") for value in range(1 << 16)], dtype=np.u
 
 def pack(mask: BoolArray) -> Words:
     """Words (H, ceil(W / 64)) of a mask (H, W); bits beyond the last column are 0."""
-    packed = np.packbits(mask, axis=1, bitorder="little")
-    missing = -packed.shape[1] % (_BITS // 8)
-    if missing:
-        packed = np.pad(packed, ((0, 0), (0, missing)))
+    height, width = mask.shape
     # "<u8" is uint64 wherever NumPy is used today; it keeps the bit order on any machine.
-    return np.asarray(np.ascontiguousarray(packed).view("<u8"))
+    words = np.zeros((height, -(-width // _BITS)), dtype="<u8")
+    words.view(np.uint8)[:, : -(-width // 8)] = np.packbits(mask, axis=1, bitorder="little")
+    return words
 
 
 def count(words: Words) -> int:

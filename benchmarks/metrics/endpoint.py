@@ -96,7 +96,7 @@ class Endpoint:
             return None
         return (usage.prompt_tokens * self.price[0] + usage.reply_tokens * self.price[1]) / 1e6
 
-    def ask(self, messages: Sequence[Mapping[str, str]], sampling: Mapping[str, Any]) -> tuple[str, Usage]:
+    def ask(self, messages: Sequence[Mapping[str, Any]], sampling: Mapping[str, Any]) -> tuple[str, Usage]:
         """The model's reply.
 
         Too many requests, server errors, time-outs, lost connections and answers that are no JSON are asked

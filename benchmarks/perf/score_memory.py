@@ -28,6 +28,7 @@ from benchmarks.scores import MODEL, score_unit
 from benchmarks.store import PredictionStore
 from benchmarks.tasks.base import load_task
 from benchmarks.units import Unit
+from grounding_core.errors import DataError
 from grounding_core.interfaces.dataset import Sample, Truth
 from grounding_core.masks import MaskTrack
 from grounding_core.serial import to_json
@@ -58,7 +59,7 @@ def _truth(frames: int) -> Truth:
 
 
 def _no_video() -> Video:
-    raise NotImplementedError("scoring opens no video")
+    raise DataError("There is no video.", "Scoring needs none.")
 
 
 def _unit(samples: int, frames: int) -> Unit:

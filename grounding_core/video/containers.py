@@ -93,14 +93,14 @@ def open_container(path: Path) -> ContainerReader:
             f"Video {path} can't be opened ({attempts}).",
             "Check that it is a complete video file, or convert it to H.264 mp4 with ffmpeg.",
         )
-    return ContainerReader(str(path), index, decoders)
+    return ContainerReader(path, index, decoders)
 
 
 class ContainerReader:
     """Frames of a video file, from the first of its decoders that delivers them."""
 
-    def __init__(self, label: str, index: Index, decoders: Sequence[Decoder]) -> None:
-        self._label = label
+    def __init__(self, path: Path, index: Index, decoders: Sequence[Decoder]) -> None:
+        self.files: Sequence[Path] = (path,)
         self._decoders = tuple(decoders)
         self.size = index.size
         self.timestamps = index.timestamps
@@ -129,6 +129,6 @@ class ContainerReader:
             if done == len(indices):
                 return
         raise VideoError(
-            f"Frame {indices[done]} of {self._label} can't be decoded ({'; '.join(failures)}).",
+            f"Frame {indices[done]} of {self.files[0]} can't be decoded ({'; '.join(failures)}).",
             "The file is damaged: copy or download it again, or repair it with ffmpeg.",
         )

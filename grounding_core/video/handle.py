@@ -85,6 +85,11 @@ class Video:
         return self._reader.size
 
     @property
+    def files(self) -> Sequence[Path]:
+        """The files that its frames are read from, those of a clip's whole source; none for arrays."""
+        return self._reader.files
+
+    @property
     def timestamps(self) -> npt.NDArray[np.float64]:
         """float64 (t,): seconds from the first frame of the source; a clip keeps its source's times."""
         return np.array(self._reader.timestamps[self._start : self._stop])
@@ -184,6 +189,7 @@ class _Picked:
         self._video = video
         self._indices = indices
         self.size = video.size
+        self.files = video.files
         self.timestamps = video.timestamps[list(indices)]
 
     def frames(self, indices: Sequence[int]) -> Frame:

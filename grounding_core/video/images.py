@@ -51,9 +51,9 @@ class ImageReader:
     def __init__(self, paths: Sequence[Path], fps: float | None, label: str) -> None:
         if not paths:
             raise VideoError(f"{label} has no frames.", "Pass at least one image.")
-        self._paths = tuple(paths)
-        self.timestamps = even_timestamps(len(self._paths), fps)
-        self.size = _load(self._paths[0], pixels=False)[0]
+        self.files: Sequence[Path] = tuple(paths)
+        self.timestamps = even_timestamps(len(self.files), fps)
+        self.size = _load(self.files[0], pixels=False)[0]
 
     def frames(self, indices: Sequence[int]) -> Frame:
         out = np.empty((len(indices), *self.size, 3), np.uint8)
@@ -66,11 +66,11 @@ class ImageReader:
             yield self._frame(index)
 
     def _frame(self, index: int) -> Frame:
-        path = self._paths[index]
+        path = self.files[index]
         size, frame = _load(path, pixels=True)
         if size != self.size or frame is None:
             raise VideoError(
-                f"Frame {path} is {size[1]}x{size[0]}, but {self._paths[0].name} is "
+                f"Frame {path} is {size[1]}x{size[0]}, but {self.files[0].name} is "
                 f"{self.size[1]}x{self.size[0]}.",
                 "All frames of a video must have one size.",
             )
@@ -111,6 +111,7 @@ class ArrayReader:
         self.size = (int(frames.shape[1]), int(frames.shape[2]))
         check_size(self.size, "The array")
         self._frames = frames
+        self.files: Sequence[Path] = ()
         self.timestamps = even_timestamps(len(frames), fps)
 
     def frames(self, indices: Sequence[int]) -> Frame:

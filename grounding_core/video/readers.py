@@ -28,10 +28,12 @@ class Reader(Protocol):
     Attributes:
         size: (H, W) of every frame, rotation applied.
         timestamps: float64 (t,), seconds from the first frame, increasing.
+        files: what is read; none where the frames are in memory.
     """
 
     size: tuple[int, int]
     timestamps: npt.NDArray[np.float64]
+    files: Sequence[Path]
 
     def frames(self, indices: Sequence[int]) -> Frame:
         """uint8 (t, H, W, 3) of increasing indices, all within range."""

@@ -104,9 +104,16 @@ class Harness:
         out, err = process.communicate(timeout=180)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
+    def score(self, out: Path) -> subprocess.CompletedProcess[str]:
+        """Score a run folder again from its predictions."""
+        return self._python("-m", "benchmarks.score", str(out))
+
     def python(self, code: str) -> subprocess.CompletedProcess[str]:
+        return self._python("-c", code)
+
+    def _python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", code],
+            [sys.executable, *arguments],
             env=self.environment,
             cwd=self.folder,
             capture_output=True,

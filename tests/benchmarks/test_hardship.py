@@ -157,3 +157,29 @@ def test_data_that_changed_under_a_run_is_refused(
         assert contents(out) == before
         path.write_text(kept)
     assert harness.run(*given).returncode == 0
+
+
+def test_what_was_predicted_on_other_data_is_not_scored(harness: Harness, official: Path) -> None:
+    root, out = harness.folder / "data", harness.folder / "out"
+    shutil.copytree(official / "mevis", root / "mevis")
+    given = ("--recipe", harness.recipe, "--data-root", root, "--out", out, *ONE_TASK)
+    assert harness.run(*given).returncode == 0
+    shutil.rmtree(out / "scores")  # as if it had been killed before it was scored
+    masks = root / "mevis/valid_u/mask_dict.json"
+    (video, *_) = sorted((root / "mevis/valid_u/JPEGImages").iterdir())
+    picture = video if video.is_file() else sorted(video.iterdir())[0]
+    hidden = json.loads(masks.read_text())
+    hidden["1"][0] = None
+    before = contents(out)
+    for path, changed, what in (
+        (masks, json.dumps(hidden).encode(), "truth"),
+        (picture, picture.read_bytes() + b"0", "video"),
+    ):
+        kept = path.read_bytes()
+        path.write_bytes(changed)
+        for ran in (harness.run(*given), harness.score(out)):
+            assert ran.returncode == 2, ran.stderr
+            assert f"The {what} of" in ran.stderr and "has changed since it was predicted" in ran.stderr
+        assert contents(out) == before
+        path.write_bytes(kept)
+    assert harness.score(out).returncode == 0
