@@ -7,8 +7,14 @@ from grounding_core.hookspecs import Entry, hookimpl
 
 @hookimpl
 def grounding_entries() -> list[Entry]:
-    """Tasks and data set readers."""
+    """Tasks, data set readers, text similarities and a command."""
     return [
+        Entry(
+            "command",
+            "annotate",
+            "benchmarks.annotate.cli:app",
+            summary="make grounded captions from masks, boxes, class names and sentences",
+        ),
         Entry(
             "task",
             "gcg",

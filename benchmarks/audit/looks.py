@@ -19,7 +19,7 @@ LEVELS = 6
 """Levels of each colour in a histogram."""
 FROZEN_FRAMES = 4
 """Equal masks in a row that are worth a look."""
-CHANGED = 25.0
+CHANGED = 18.0
 """Mean difference of the pixels under a mask, of 255, from which the picture has changed."""
 OTHER = 0.55
 """Share of an object's pixels that have other colours, from which it looks like something else."""
@@ -235,11 +235,14 @@ def _gone(
     inside = np.stack([under[frame] for frame in others])
     outside = looks.total[others] - inside
     p, q = _shares(inside.sum(axis=0)), _shares(outside.sum(axis=0))
-    own = (p > 4 * q) & (p > 0.02)
+    own = (p > 1.5 * q) & (p > 0.02)
     if p[own].sum() < 0.3:
         return False  # nothing in its colours tells it from its surroundings
+    # Other things may have its colours too: what counts is how much of them is missing.
     usual = float(np.median(inside[:, own].sum(axis=1)))
-    return float(np.median(looks.total[list(end)][:, own].sum(axis=1))) < 0.4 * usual
+    before = float(np.median(looks.total[others][:, own].sum(axis=1)))
+    after = float(np.median(looks.total[list(end)][:, own].sum(axis=1)))
+    return before - after > 0.5 * usual
 
 
 def _shares(counts: Histogram) -> Histogram:

@@ -1,0 +1,1 @@
+"""Grounded captions made from masks, boxes, class names and sentences: ``grounding annotate``."""
