@@ -1,0 +1,88 @@
+"""``grounding demo`` and ``grounding serve``."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from grounding_core.errors import GroundingError
+from grounding_demo.limits import Limits
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+demo = typer.Typer(add_completion=False)
+serve = typer.Typer(add_completion=False)
+
+HostOption = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets the network in.")]
+RecipeOption = Annotated[str | None, typer.Option(help="Recipe used when none is chosen.")]
+MegabytesOption = Annotated[int, typer.Option(min=1, help="Largest upload, in MB.")]
+SecondsOption = Annotated[int, typer.Option(min=1, help="Longest clip, in seconds.")]
+
+
+@demo.command()
+def run_demo(
+    host: HostOption = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
+    recipe: RecipeOption = None,
+    clips: Annotated[
+        Path | None, typer.Option(help="Folder of clips to offer; generated ones if left out.")
+    ] = None,
+    max_megabytes: MegabytesOption = Limits.megabytes,
+    max_seconds: SecondsOption = Limits.seconds,
+) -> None:
+    """Ask about clips in the browser. Needs no network; uploads are deleted when it ends."""
+    from grounding_demo.page import open_demo
+    from grounding_demo.service import Service
+
+    service = Service(recipe, Limits(max_megabytes, max_seconds))
+    with open_demo(service, clips) as app:
+        _listen(app, host, port, guarded=False)
+
+
+@serve.command()
+def run_api(
+    host: HostOption = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    recipe: RecipeOption = None,
+    max_megabytes: MegabytesOption = Limits.megabytes,
+    max_seconds: SecondsOption = Limits.seconds,
+) -> None:
+    """Answer over HTTP: POST /v1/ground; OpenAPI at /docs.json. GROUNDING_TOKEN: token that callers must send."""
+    from grounding_demo.api import make_api
+    from grounding_demo.service import Service
+
+    token = os.environ.get("GROUNDING_TOKEN") or None
+    service = Service(recipe, Limits(max_megabytes, max_seconds))
+    _listen(make_api(service, token=token), host, port, guarded=token is not None)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(app: FastAPI, host: str, port: int, *, guarded: bool) -> None:
+    import uvicorn
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    served: Any = app
+    if is_loopback(host):
+        # A page elsewhere may point a name of its own at this machine; only our names are answered.
+        served = TrustedHostMiddleware(app, ["localhost", "127.0.0.1", host])
+    elif not guarded:
+        print(f"grounding: everybody who reaches {host}:{port} may ask.", file=sys.stderr)
+    print(f"http://{host}:{port}  (Ctrl-C ends it)", file=sys.stderr)
+    try:
+        uvicorn.run(served, host=host, port=port, log_level="warning")
+    except SystemExit as stop:
+        remedy = "Choose another --port, or end what listens there."
+        raise GroundingError(f"{host}:{port} can't be listened on.", remedy) from stop

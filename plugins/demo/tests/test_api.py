@@ -1,0 +1,91 @@
+"""The HTTP API through a real server on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from grounding_core import Video
+from grounding_core.serial import from_json
+
+TOKEN = {"Authorization": "Bearer open sesame"}
+
+
+@pytest.fixture(scope="module")
+def server(start: Callable[..., str]) -> str:
+    return start("serve", "--max-megabytes", "1", "--max-seconds", "5", GROUNDING_TOKEN="open sesame")
+
+
+def post(server: str, data: bytes, name: str = "clip.mp4", **form: str) -> httpx.Response:
+    files = {"video": (name, data)}
+    return httpx.post(f"{server}/v1/ground", files=files, data=form, headers=TOKEN, timeout=120)
+
+
+def test_answers_as_the_library_does(server: str, clip: Path) -> None:
+    reply = post(server, clip.read_bytes(), question="the square")
+    assert reply.status_code == 200, reply.text
+    answer, video = from_json(reply.json()), Video.open(clip)
+    assert reply.json()["video"]["frames"] == len(video)
+    assert all(len(track) == len(video) and track.size == video.size for track in answer.tracks)
+    assert answer.text
+
+
+def test_describes_without_a_question(server: str, clip: Path) -> None:
+    assert post(server, clip.read_bytes()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"question": "the square", "recipe": "../secret.yaml"}, "no recipe"),
+        ({"question": "the square", "kind": "guess"}, "kind 'guess' is unknown"),
+        ({"question": "square " * 200}, "more than 500 characters"),
+    ],
+)
+def test_wrong_questions_are_explained(server: str, clip: Path, form: dict[str, str], said: str) -> None:
+    reply = post(server, clip.read_bytes(), **form)
+    assert reply.status_code == 422
+    assert said in reply.json()["problem"]
+
+
+@pytest.mark.parametrize(("data", "name"), [(b"no video", "a.mp4"), (b"", "a.mp4"), (b"x", "../../a.png")])
+def test_what_is_no_video_is_refused_without_paths(server: str, data: bytes, name: str) -> None:
+    reply = post(server, data, name, question="the square")
+    assert reply.status_code == 422
+    assert "grounding-" not in reply.text
+
+
+def test_size_is_limited_before_and_while_it_comes(server: str) -> None:
+    assert post(server, bytes(2 << 20), question="x").status_code == 413
+    head = b'--b\r\nContent-Disposition: form-data; name="video"; filename="a.mp4"\r\n\r\n'
+    chunks = [head, *[bytes(1 << 18)] * 8, b"\r\n--b--\r\n"]
+    headers = {**TOKEN, "Content-Type": "multipart/form-data; boundary=b"}
+    reply = httpx.post(f"{server}/v1/ground", content=iter(chunks), headers=headers, timeout=60)
+    assert reply.status_code == 413
+
+
+def test_nobody_gets_in_without_the_token(server: str) -> None:
+    wrong: list[dict[str, str]] = [{}, {"Authorization": "Bearer close"}, {"Authorization": "open sesame"}]
+    for headers in wrong:
+        reply = httpx.get(f"{server}/v1/recipes", headers=headers)
+        assert reply.status_code == 401
+        assert "remedy" in reply.json()
+
+
+def test_other_names_of_this_machine_are_not_answered(server: str) -> None:
+    reply = httpx.get(f"{server}/v1/recipes", headers={**TOKEN, "Host": "elsewhere.example"})
+    assert reply.status_code == 400
+
+
+def test_describes_itself(server: str) -> None:
+    schema: dict[str, Any] = httpx.get(f"{server}/docs.json", headers=TOKEN).json()
+    responses = schema["paths"]["/v1/ground"]["post"]["responses"]
+    assert {"200", "401", "413", "422"} <= set(responses)
+    assert {"text", "spans", "tracks", "video", "meta"} <= set(
+        schema["components"]["schemas"]["Answer"]["properties"]
+    )
+    assert httpx.get(f"{server}/v1/recipes", headers=TOKEN).json()[0] == "videoglamm-tiny"
