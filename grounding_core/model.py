@@ -72,12 +72,14 @@ class Outputs:
     Attributes:
         tokens: (w, vocabulary) logits of the w learned tokens of the batch.
         targets: (w,) their ids.
-        masks: (k, t, h, w) mask logits.
+        prompts: (k, p, dp) mask prompts.
+        masks: (k, t, h, w) mask logits; none where they were not asked for.
         visible: (k, t) visibility logits.
     """
 
     tokens: Tensor
     targets: Tensor
+    prompts: Tensor
     masks: Tensor
     visible: Tensor
 
@@ -276,8 +278,13 @@ class GroundingModel(nn.Module):
 
     # ---- training --------------------------------------------------------------------------------
 
-    def forward(self, batch: Batch) -> Outputs:
-        """Token and mask logits of a training batch, with gradients, through the same shared prefix."""
+    def forward(self, batch: Batch, *, masks: bool = True) -> Outputs:
+        """Token and mask logits of a training batch, with gradients, through the same shared prefix.
+
+        Args:
+            batch: what to read.
+            masks: False leaves the mask decoder out.
+        """
         prefix, visual = self.read(batch.clips)
         rows = batch.rows if batch.clips else torch.zeros_like(batch.rows)
         tokens, targets, states = [], [], []
@@ -294,8 +301,10 @@ class GroundingModel(nn.Module):
         prompts = self.mask_prompts(
             torch.cat([state for _, state in states])[order], visual[rows[batch.seg[:, 0]]]
         )
-        masks, visible = self.mask_decoder(batch.mask_frames, prompts, batch.rows[batch.seg[:, 0]])
-        return Outputs(torch.cat(tokens), torch.cat(targets), masks, visible)
+        found = prompts.new_zeros((0, 0, 0, 0)), prompts.new_zeros((0, 0))
+        if masks:
+            found = self.mask_decoder(batch.mask_frames, prompts, batch.rows[batch.seg[:, 0]])
+        return Outputs(torch.cat(tokens), torch.cat(targets), prompts, *found)
 
     def fingerprint(self) -> dict[str, str]:
         """What must be equal for two runs to give the same predictions."""

@@ -18,18 +18,20 @@ from torch.nn import functional as F
 
 from grounding_core import Query, Video
 from grounding_core.config import Recipe
-from grounding_core.errors import DataError, GroundingError, VideoError
+from grounding_core.errors import CheckpointError, DataError, GroundingError, VideoError
 from grounding_core.interfaces.dataset import Sample, Truth
 from grounding_core.masks import MaskTrack
 from grounding_core.model import GroundingModel
 from grounding_core.plugins import registry
-from grounding_core.training.answers import AnswerItems, collate
+from grounding_core.training.answers import AnswerItems, Answers, collate
 from grounding_core.training.config import Lora, LossWeights, TrainConfig
 from grounding_core.training.data import Schedule, by_video, pool
 from grounding_core.training.loop import train
 from grounding_core.training.losses import losses, mask_bce, mask_dice
 from grounding_core.training.parts import recompute_activations
-from grounding_core.training.words import Words, clauses
+from grounding_core.training.prompts import Prompts
+from grounding_core.training.vocabulary import clauses, load_word_prompts, save_word_prompts
+from grounding_core.training.words import Words
 from grounding_core.types import GroundedText, Span
 
 CONFIG = TrainConfig(
@@ -234,7 +236,8 @@ STAGES = TrainConfig(
     steps=1,
     stages=(
         {"name": "words", "objective": "words"},
-        {"name": "blind", "objective": "blind"},
+        {"name": "prompts", "objective": "prompts"},
+        {"name": "blind", "objective": "blind", "losses": {"prompt": 1.0}},
         {"name": "adapters", "freeze": ("language_model", "mask_decoder.network.vision_encoder")},
         {"name": "lora", "lora": {"rank": 2, "embeddings": False}, "freeze": ("mask_decoder",)},
     ),
@@ -244,16 +247,17 @@ STAGES = TrainConfig(
 @pytest.fixture(scope="module")
 def staged(samples: list[Sample], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("staged")
-    assert train(recipe(), STAGES, sources(samples), out) == out / "4-lora" / "checkpoint"
+    assert train(recipe(), STAGES, sources(samples), out) == out / "5-lora" / "checkpoint"
     return out
 
 
 def test_each_stage_teaches_its_parts(staged: Path) -> None:
-    words, blind, adapters, lora = (
+    words, prompts, blind, adapters, lora = (
         staged / f"{i}-{stage['name']}" / "checkpoint" for i, stage in enumerate(STAGES.stages, start=1)
     )
     encoders = {"image_encoder", "video_encoder", "image_adapter", "video_adapter"}
-    assert moved(words, blind) == {"language_model", "prompt_adapter", "mask_decoder"}
+    assert moved(words, prompts) == {"mask_decoder"}
+    assert moved(prompts, blind) == {"language_model", "prompt_adapter", "mask_decoder"}
     assert moved(blind, adapters) == encoders | {"prompt_adapter", "mask_decoder"}
     assert moved(adapters, lora) == encoders | {"prompt_adapter", "language_model"}
     before, after = load_file(adapters / "model.safetensors"), load_file(lora / "model.safetensors")
@@ -304,6 +308,49 @@ def test_words_are_learned_where_they_are(samples: list[Sample], tmp_path: Path)
     assert set(history[0]) == {"image_encoder", "video_encoder", "mask_decoder", "total"}
     for name in history[0]:
         assert history[-1][name] < 0.9 * history[0][name], name
+
+
+def test_the_decoder_learns_what_words_point_at(samples: list[Sample], tmp_path: Path) -> None:
+    model = small_model(tmp_path).train()
+    config = CONFIG.model_copy(update={"objective": "prompts"})
+    objective = Prompts(model, config, by_video([s for s in samples if s.query.kind == "describe"]))
+    items = [objective.items[(0, i)] for i in range(2)]
+    assert not any(isinstance(item, str) for item in items)
+    for item in items:
+        phrases = [query for query in item.queries if len(query) > 1]
+        assert phrases and all([word] in item.queries for query in phrases for word in query)
+        whole = dict(zip(map(tuple, item.queries), item.masks > 0, strict=True))
+        assert all((whole[tuple(query)] <= whole[(word,)]).all() for query in phrases for word in query)
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=2e-3)
+    history = []
+    for _ in range(10):
+        parts = objective(objective.collate(items))
+        parts["total"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        history.append(parts["total"].item())
+    assert history[-1] < 0.9 * history[0]
+
+
+def test_prompts_approach_those_of_their_words(samples: list[Sample], tmp_path: Path) -> None:
+    model = small_model(tmp_path).train()
+    weights = LossWeights(bce=0, dice=0, prompt=4.0)
+    config = CONFIG.model_copy(update={"losses": weights})
+    with pytest.raises(CheckpointError, match=r"needs word prompts"):
+        Answers(model, config, by_video(samples))
+    save_word_prompts(["red", "cat", "horse"], torch.randn(3, 128), tmp_path / "before")
+    objective = Answers(model, config, by_video(samples), str(tmp_path / "before"))
+    items = [item for i in range(4) if not isinstance(item := objective.items[(0, i)], str)]
+    taught = objective.collate(items)
+    assert taught.known.any() and not taught.known.all()
+    parts = objective(taught)
+    assert set(parts) == {"text", "prompt", "total"}
+    parts["prompt"].backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.prompt_adapter.parameters())
+    assert all(p.grad is None for p in model.mask_decoder.parameters())
+    objective.keep(tmp_path / "after")
+    again = load_word_prompts(tmp_path / "after")
+    assert again is not None and again[0] == ["red", "cat", "horse"]
 
 
 def test_words_that_describe_an_object() -> None:

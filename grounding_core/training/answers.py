@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset as TorchDataset
 
-from grounding_core.errors import DataError, VideoError
+from grounding_core.errors import CheckpointError, DataError, VideoError
 from grounding_core.interfaces.dataset import Sample, Truth
 from grounding_core.interfaces.language_model import LanguageModel
 from grounding_core.markup import render
@@ -22,6 +23,7 @@ from grounding_core.training.config import TrainConfig
 from grounding_core.training.data import Position
 from grounding_core.training.losses import losses
 from grounding_core.training.objective import Objective
+from grounding_core.training.vocabulary import load_word_prompts, phrases, save_word_prompts
 from grounding_core.types import Query
 from grounding_core.video import sample_indices
 
@@ -39,6 +41,8 @@ class Item:
         mask_frames: uint8 (tm, H, W, 3).
         turns: (query, answer markup, one track an object).
         masks: one uint8 (tm, H, W) an object, in the order of the turns.
+        words: of each object likewise: those of its phrases in the video's captions; none where no caption
+            names it.
     """
 
     id: str
@@ -46,6 +50,7 @@ class Item:
     mask_frames: Tensor
     turns: list[tuple[Query, str]]
     masks: list[npt.NDArray[np.uint8]]
+    words: list[list[str]]
 
 
 def answer_of(sample: Sample, truth: Truth, short_answer: str, seg_token: str) -> tuple[str, list[MaskTrack]]:
@@ -104,12 +109,23 @@ class AnswerItems(TorchDataset[Item | str]):
         mask_indices = sorted(np.resize(wanted, self.config.mask_frames).tolist())
         indices = sample_indices(len(video), self.encoder_frames)
         frames = torch.from_numpy(video.frames([*indices, *mask_indices]))
-        turns, masks = [], []
+        turns, masks, words = [], [], []
+        named = self._named([samples[i] for i in captions]) if self.config.losses.prompt > 0 else {}
         for i in sorted(int(i) for i in chosen):
             text, tracks = answer_of(samples[i], samples[i].load_truth(), self.short_answer, self.seg_token)
             turns.append((samples[i].query, text))
             masks += [track.masks(mask_indices).astype(np.uint8) for track in tracks]
-        return Item(samples[0].id, frames[: len(indices)], frames[len(indices) :], turns, masks)
+            words += [named.get(track.frames, []) for track in tracks]
+        return Item(samples[0].id, frames[: len(indices)], frames[len(indices) :], turns, masks, words)
+
+    def _named(self, captions: Sequence[Sample]) -> dict[tuple[bytes | None, ...], list[str]]:
+        """Masks of an object -> the words of its phrases; data sets of several tasks number objects apart."""
+        named: dict[tuple[bytes | None, ...], list[str]] = {}
+        for truth in (sample.load_truth() for sample in captions):
+            if truth.caption is not None:
+                words = phrases(truth.caption)
+                named |= {track.frames: words[track.id] for track in truth.tracks if track.id in words}
+        return named
 
 
 def collate(items: Sequence[Item], model: GroundingModel, *, blind: bool = False) -> Batch:
@@ -164,18 +180,61 @@ def _padded(images: Tensor, height: int, width: int, value: int) -> Tensor:
     return F.pad(images, (0, width - images.shape[-1], 0, height - images.shape[-2]), value=value)
 
 
+@dataclass(frozen=True)
+class Taught:
+    """A batch; the prompts (k, dp) that words give its k objects, and whether (k,) any words do."""
+
+    batch: Batch
+    prompts: Tensor
+    known: Tensor
+
+
 class Answers(Objective):
-    """Cross-entropy of the answers, and the masks of their objects."""
+    """Cross-entropy of the answers, the masks of their objects, and prompts like those of their words."""
 
     def __init__(
-        self, model: GroundingModel, config: TrainConfig, groups: Sequence[Sequence[Sample]]
+        self,
+        model: GroundingModel,
+        config: TrainConfig,
+        groups: Sequence[Sequence[Sample]],
+        initial: str | None = None,
     ) -> None:
         super().__init__(model)
         self.config = config
         self.items = AnswerItems(groups, model, config)
+        self.vocabulary: dict[str, int] = {}
+        self.vectors = torch.zeros(0)
+        if config.losses.prompt > 0:
+            found = load_word_prompts(initial)
+            if found is None:
+                raise CheckpointError(
+                    f"training.losses.prompt needs word prompts, and {initial} has none.",
+                    "Put a stage with the objective `prompts` before this one, or set it to 0.",
+                )
+            words, self.vectors = found
+            self.vocabulary = {word: i for i, word in enumerate(words)}
 
-    def collate(self, items: Sequence[Item]) -> Batch:
-        return collate(items, self.model, blind=self.config.objective == "blind")
+    def keep(self, folder: Path) -> None:
+        if self.vocabulary:
+            save_word_prompts(list(self.vocabulary), self.vectors, folder)
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return losses(self.model(batch), batch, self.config.losses)
+    def collate(self, items: Sequence[Item]) -> Taught:
+        batch = collate(items, self.model, blind=self.config.objective == "blind")
+        width = self.model.plan.specs["mask_decoder"].prompt_width
+        sums, known = [], []
+        for words in (words for item in items for words in item.words):
+            rows = sorted({self.vocabulary[word] for word in words if word in self.vocabulary})
+            sums.append(self.vectors[rows].sum(0) if rows else torch.zeros(width))
+            known.append(bool(rows))
+        prompts = torch.stack(sums) if sums else torch.zeros(0, width)
+        return Taught(batch, prompts, torch.tensor(known, dtype=torch.bool))
+
+    def forward(self, taught: Taught) -> dict[str, Tensor]:
+        weights = self.config.losses
+        outputs = self.model(taught.batch, masks=weights.bce > 0 or weights.dice > 0 or weights.visible > 0)
+        parts = losses(outputs, taught.batch, weights)
+        if bool(taught.known.any()):
+            apart = outputs.prompts[taught.known] - taught.prompts[taught.known][:, None]
+            parts["prompt"] = weights.prompt * apart.square().mean()
+            parts["total"] = parts["total"] + parts["prompt"]
+        return parts

@@ -21,6 +21,12 @@ class LossWeights(_Strict):
     visible: float = Field(
         default=0.0, ge=0, description="Binary cross-entropy of the object score: is the object in the frame?"
     )
+    prompt: float = Field(
+        default=0.0,
+        ge=0,
+        description="Squared distance of a mask prompt from what an earlier stage's word prompts make of the "
+        "object's phrase; for training from nothing.",
+    )
 
 
 class Lora(_Strict):
@@ -41,11 +47,12 @@ class TrainConfig(_Strict):
     """Everything that shapes a training run, or one of its stages."""
 
     name: str = Field(default="training", pattern=r"^[\w-]+$", description="What the stage is called.")
-    objective: Literal["answers", "blind", "words"] = Field(
+    objective: Literal["answers", "blind", "words", "prompts"] = Field(
         default="answers",
         description="`answers`: text and masks. `blind`: the same, but the language model does not see the "
         "video, so that the mask decoder learns to obey words at half the cost. `words`: encoders and mask "
-        "decoder name what is at each place of captioned videos. The last two are for training from nothing.",
+        "decoder name what is at each place of captioned videos. `prompts`: the mask decoder obeys words, "
+        "without a language model. The last three are for training from nothing.",
     )
     steps: int = Field(default=1000, ge=1, description="Optimiser steps.")
     videos: int = Field(default=4, ge=1, description="Videos a step and process.")

@@ -87,7 +87,9 @@ def _audit_scores(path: Path, sources: Sources) -> dict[str, dict[str, float]]:
 def _wanted(sample: Sample, config: TrainConfig) -> bool:
     if sample.query.kind == "describe":
         return True
-    return config.objective != "words" and (config.kinds is None or sample.tags.get("kind") in config.kinds)
+    if config.objective in ("words", "prompts"):
+        return False
+    return config.kinds is None or sample.tags.get("kind") in config.kinds
 
 
 def by_video(samples: Sequence[Sample]) -> list[list[Sample]]:

@@ -19,13 +19,13 @@ from torch.utils.data import DataLoader
 from grounding_core.compose import build_composed, plan
 from grounding_core.config import Recipe
 from grounding_core.errors import DataError, GroundingError
-from grounding_core.interfaces.dataset import Sample
 from grounding_core.model import GroundingModel
 from grounding_core.training.answers import Answers
 from grounding_core.training.config import TrainConfig
 from grounding_core.training.data import Pool, Schedule, Sources, pool
 from grounding_core.training.objective import Objective
 from grounding_core.training.parts import choose_parts, parameter_groups, recompute_activations
+from grounding_core.training.prompts import Prompts
 from grounding_core.training.state import CHECKPOINT, keep_best, progress_of, resume, save
 from grounding_core.training.tokenizer import recipe_with_tokenizer
 from grounding_core.training.words import Words
@@ -35,9 +35,10 @@ LOG = "metrics.jsonl"
 Validator = Callable[[GroundingModel, Path], Mapping[str, float]]
 """Given a model in evaluation mode and a PNG to write: numbers by name; the first one is to grow."""
 
-OBJECTIVES: Mapping[str, Callable[[GroundingModel, TrainConfig, Sequence[Sequence[Sample]]], Objective]] = {
+OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
     "answers": Answers,
     "blind": Answers,
+    "prompts": Prompts,
     "words": Words,
 }
 
@@ -123,7 +124,7 @@ def _run_stage(
     choose_parts(model, config, console)
     if config.recompute:
         recompute_activations(model)
-    objective = OBJECTIVES[config.objective](model, config, found.groups)
+    objective = OBJECTIVES[config.objective](model, config, found.groups, initial)
     optimizer = torch.optim.AdamW(
         parameter_groups(objective, config.weight_decay), lr=config.lr, betas=config.betas
     )
@@ -213,7 +214,7 @@ class Stage:
                 if better:
                     progress["best"] = judged
                 if step % config.save_every == 0 or last or better:
-                    save(accelerator, self.wrapped, config.lora, self.out, progress)
+                    self._save(progress)
                 if better and accelerator.is_main_process:
                     keep_best(self.out)
         if self.failures:
@@ -263,6 +264,11 @@ class Stage:
             self.optimizer.step()
             self.optimizer.zero_grad()
         return parts
+
+    def _save(self, progress: dict[str, Any]) -> None:
+        if self.accelerator.is_main_process:
+            self.objective.keep(self.out / CHECKPOINT)
+        save(self.accelerator, self.wrapped, self.config.lora, self.out, progress)
 
     def _validate(self, step: int) -> float | None:
         """Judge the model on the main process; its first number, which all processes get."""

@@ -40,16 +40,27 @@ def mask_dice(logits: Tensor, target: Tensor) -> Tensor:
     return (1 - (overlap + DICE_EPS) / (total + DICE_EPS)).mean()
 
 
+def mask_losses(masks: Tensor, visible: Tensor, target: Tensor, weights: LossWeights) -> dict[str, Tensor]:
+    """Weighted losses of mask logits (k, t, h, w) and visibility logits (k, t) against (k, t, H, W).
+
+    Mask logits are resized to the target's size first.
+    """
+    target = target.to(masks.dtype)
+    logits = F.interpolate(masks, size=target.shape[-2:], mode="bilinear", align_corners=False)
+    parts = {
+        "bce": weights.bce * mask_bce(logits, target),
+        "dice": weights.dice * mask_dice(logits, target),
+    }
+    if weights.visible > 0:
+        seen = target.flatten(2).amax(-1)
+        parts["visible"] = weights.visible * F.binary_cross_entropy_with_logits(visible, seen)
+    return parts
+
+
 def losses(outputs: Outputs, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
-    """Weighted losses by kind and their sum ``total``; mask logits are resized to the target's size first."""
+    """Weighted losses by kind and their sum ``total``."""
     parts = {"text": weights.text * text_loss(outputs.tokens, outputs.targets)}
-    if len(batch.masks):
-        target = batch.masks.to(outputs.masks.dtype)
-        logits = F.interpolate(outputs.masks, size=target.shape[-2:], mode="bilinear", align_corners=False)
-        parts["bce"] = weights.bce * mask_bce(logits, target)
-        parts["dice"] = weights.dice * mask_dice(logits, target)
-        if weights.visible > 0:
-            seen = target.flatten(2).amax(-1)
-            parts["visible"] = weights.visible * F.binary_cross_entropy_with_logits(outputs.visible, seen)
+    if len(outputs.masks):
+        parts |= mask_losses(outputs.masks, outputs.visible, batch.masks, weights)
     parts["total"] = torch.stack(list(parts.values())).sum()
     return parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -26,6 +27,9 @@ class Objective(nn.Module):
     def __init__(self, model: GroundingModel) -> None:
         super().__init__()
         self.model = model
+
+    def keep(self, folder: Path) -> None:
+        """Write what later stages need of this one, beside its weights."""
 
     @abstractmethod
     def collate(self, items: Sequence[Any]) -> Any:

@@ -7,11 +7,9 @@ which captions describe the object there (words as weak labels: Joulin et al., a
 
 from __future__ import annotations
 
-import math
-import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,39 +23,11 @@ from grounding_core.model import GroundingModel
 from grounding_core.training.config import TrainConfig
 from grounding_core.training.data import Position
 from grounding_core.training.objective import Objective
-from grounding_core.types import GroundedText
+from grounding_core.training.vocabulary import Vocabulary, clauses, save_word_prompts
 from grounding_core.video import sample_indices
 
-_WORD = re.compile(r"[^\W_]+")
-
-
-def clauses(caption: GroundedText) -> dict[int, list[str]]:
-    """Track id -> the words that describe it: its phrases, each with what follows up to the next phrase."""
-    spans = sorted(caption.spans, key=lambda span: span.start)
-    found: dict[int, list[str]] = {}
-    for span, after in zip(spans, [*spans[1:], None], strict=True):
-        text = caption.text[span.start : after.start if after else None]
-        for track in span.tracks:
-            found.setdefault(track, []).extend(_WORD.findall(text.lower()))
-    return found
-
-
-class Vocabulary:
-    """Words of the captions, each with its weight: words that describe everything say nothing (idf)."""
-
-    def __init__(self, captions: Sequence[GroundedText], *, least: int = 2) -> None:
-        described = [set(words) for caption in captions for words in clauses(caption).values()]
-        counts = Counter(word for words in described for word in words)
-        self.words = sorted(word for word, count in counts.items() if count >= least)
-        self.index = {word: i for i, word in enumerate(self.words)}
-        self.weights = torch.tensor([math.log(len(described) / counts[word]) for word in self.words])
-
-    def target(self, words: Sequence[str]) -> Tensor:
-        """Distribution (vocabulary,) over the words of a clause; zeros if it has none."""
-        row = torch.zeros(len(self.words))
-        known = [self.index[word] for word in set(words) if word in self.index]
-        row[known] = self.weights[known]
-        return row / row.sum().clamp(min=1e-6)
+PROMPT_SPREAD = 0.3
+"""Root mean square of a word's first prompt."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +89,18 @@ class Words(Objective):
     """A linear head on every part that has features of places; one loss each."""
 
     def __init__(
-        self, model: GroundingModel, config: TrainConfig, groups: Sequence[Sequence[Sample]]
+        self,
+        model: GroundingModel,
+        config: TrainConfig,
+        groups: Sequence[Sequence[Sample]],
+        initial: str | None = None,
     ) -> None:
         super().__init__(model)
         captions = [caption for group in groups if (caption := group[0].load_truth().caption) is not None]
         vocabulary = Vocabulary(captions)
         if not vocabulary.words:
             raise DataError("The captions have no words in common.", "Train on more captioned videos (gcg).")
+        self.vocabulary = vocabulary
         self.items = DescribedItems(groups, model, config, vocabulary)
         widths: dict[str, int] = {}
         for role in ("image_encoder", "video_encoder"):
@@ -140,6 +115,14 @@ class Words(Objective):
                 "No trained part has features of places.", "Thaw an encoder, or leave this stage out."
             )
         self.heads = nn.ModuleDict({r: nn.Linear(widths[r], len(vocabulary.words)) for r in sorted(trained)})
+
+    def keep(self, folder: Path) -> None:
+        """The mask decoder's head, for the objective ``prompts``: a word's weights look like its features."""
+        if "mask_decoder" in self.heads:
+            weight = self.heads["mask_decoder"].get_parameter("weight")
+            spread = weight - weight.mean(0)
+            unit = spread / spread.norm(dim=1, keepdim=True).clamp(min=1e-6)
+            save_word_prompts(self.vocabulary.words, PROMPT_SPREAD * weight.shape[1] ** 0.5 * unit, folder)
 
     def collate(self, items: Sequence[Described]) -> list[Described]:
         return list(items)

@@ -1,0 +1,140 @@
+"""The objective ``prompts``: the mask decoder obeys words of the captions' phrases, without a language model.
+
+Prompts are learned vectors, one a word; several words add up. They are what the language model's [SEG]
+states have to become, learned at a fraction of the cost. Keep the decoder's image side frozen where ``words``
+taught it: within a few hundred steps it would forget what no prompt has asked for yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset as TorchDataset
+
+from grounding_core.errors import DataError, VideoError
+from grounding_core.interfaces.dataset import Sample
+from grounding_core.model import GroundingModel
+from grounding_core.training.config import TrainConfig
+from grounding_core.training.data import Position
+from grounding_core.training.losses import mask_losses
+from grounding_core.training.objective import Objective
+from grounding_core.training.vocabulary import (
+    Vocabulary,
+    load_word_prompts,
+    phrases,
+    save_word_prompts,
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Frames of a video and what single words and whole phrases point at in them.
+
+    Attributes:
+        id: of its sample, for messages.
+        frames: uint8 (t, H, W, 3).
+        queries: k sets of indices of words.
+        masks: uint8 (k, t, H, W): the objects whose phrases have all these words.
+    """
+
+    id: str
+    frames: Tensor
+    queries: list[list[int]]
+    masks: Tensor
+
+
+class AskedItems(TorchDataset[Asked | str]):
+    """Captioned videos by (epoch, index); the choice of frames depends on that and the seed alone."""
+
+    def __init__(self, groups: Sequence[Sequence[Sample]], config: TrainConfig, words: Sequence[str]) -> None:
+        self.samples = [group[0] for group in groups]
+        self.config = config
+        self.index = {word: i for i, word in enumerate(words)}
+
+    def __getitem__(self, position: Position) -> Asked | str:
+        """The item, or one line that says why this video can't be used."""
+        epoch, place = position
+        sample = self.samples[place]
+        try:
+            video, truth = sample.open_video(), sample.load_truth()
+            described = phrases(truth.caption) if truth.caption is not None else {}
+            known = {
+                track.id: frozenset(self.index[word] for word in described[track.id] if word in self.index)
+                for track in truth.tracks
+                if track.id in described
+            }
+            queries = {frozenset([word]) for words in known.values() for word in words}
+            queries |= {words for words in known.values() if words}
+            if not queries:
+                return f"{sample.id}: its phrases have no known words"
+            rng = np.random.default_rng((self.config.seed, epoch, place))
+            count = self.config.mask_frames
+            indices = sorted(np.resize(rng.permutation(len(video))[:count], count).tolist())
+            masks = {track.id: track.masks(indices) for track in truth.tracks if track.id in known}
+            ordered = sorted(queries, key=sorted)
+            targets = [
+                np.any([mask for id, mask in masks.items() if query <= known[id]], axis=0)
+                for query in ordered
+            ]
+            return Asked(
+                sample.id,
+                torch.from_numpy(video.frames(indices)),
+                [sorted(query) for query in ordered],
+                torch.from_numpy(np.stack(targets).astype(np.uint8)),
+            )
+        except (VideoError, DataError) as error:
+            return f"{sample.id}: {error}"
+
+
+class Prompts(Objective):
+    """Mask losses of word prompts."""
+
+    def __init__(
+        self,
+        model: GroundingModel,
+        config: TrainConfig,
+        groups: Sequence[Sequence[Sample]],
+        initial: str | None = None,
+    ) -> None:
+        super().__init__(model)
+        self.config = config
+        spec = model.plan.specs["mask_decoder"]
+        self.shape = (spec.prompt_tokens, spec.prompt_width)
+        found = load_word_prompts(initial)
+        if found is None:
+            captions = [caption for group in groups if (caption := group[0].load_truth().caption) is not None]
+            self.words = Vocabulary(captions).words
+            self.vectors = nn.Embedding(len(self.words), spec.prompt_tokens * spec.prompt_width)
+            nn.init.normal_(self.vectors.weight, std=0.3)
+        else:
+            self.words, vectors = found
+            self.vectors = nn.Embedding.from_pretrained(vectors.repeat(1, spec.prompt_tokens), freeze=False)
+        self.items = AskedItems(groups, config, self.words)
+
+    def keep(self, folder: Path) -> None:
+        save_word_prompts(self.words, self.vectors.weight, folder)
+
+    def collate(self, items: Sequence[Asked]) -> list[Asked]:
+        sizes = {tuple(item.frames.shape) for item in items}
+        if len(sizes) > 1:
+            raise DataError(
+                f"Videos of sizes {sorted(sizes)} meet in one batch.", "Set training.videos to 1."
+            )
+        return list(items)
+
+    def forward(self, batch: Sequence[Asked]) -> dict[str, Tensor]:
+        device = self.vectors.weight.device
+        prompts = torch.stack(
+            [self.vectors(torch.tensor(q, device=device)).sum(0) for item in batch for q in item.queries]
+        )
+        owner = torch.tensor([i for i, item in enumerate(batch) for _ in item.queries], device=device)
+        frames = torch.stack([item.frames for item in batch])
+        masks, visible = self.model.mask_decoder(frames, prompts.view(-1, *self.shape), owner)
+        target = torch.cat([item.masks for item in batch])
+        found = mask_losses(masks, visible, target, self.config.losses)
+        return {**found, "total": torch.stack(list(found.values())).sum()}
