@@ -106,12 +106,16 @@ def finish(out: Path, split: str, outcomes: Sequence[Path], facts: Mapping[str, 
     )
     path = out / "video_gcg/instruction_data" / f"{split}.json"
     aside: list[str] = []
+    paid = {""}
 
     def entries() -> Iterator[dict[str, Any]]:
         for outcome in outcomes:
             found: dict[str, Any] = read_json(outcome, "`grounding annotate`")
-            for key in ("calls", "prompt_tokens", "reply_tokens"):
-                counts[key] += sum(step[key] for step in found["steps"])
+            for step in found["steps"]:
+                # Items that ask the same share an answer, which was paid for once.
+                if step.get("reply", "") not in paid:
+                    paid.add(step["reply"])
+                    counts.update({key: step[key] for key in ("calls", "prompt_tokens", "reply_tokens")})
             if found["problem"]:
                 counts["set_aside"] += 1
                 told = {key: found[key] for key in ("item", "problem", "answers")}

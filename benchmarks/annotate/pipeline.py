@@ -83,8 +83,8 @@ class _Steps:
     done: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, step: str, made_by: str, seconds: float, reply: Reply | None = None) -> None:
-        usage = {"calls": 0, "prompt_tokens": 0, "reply_tokens": 0} if reply is None else vars(reply.usage)
-        self.done.append({"step": step, "by": made_by, "seconds": round(seconds, 3), **usage})
+        asked = {} if reply is None else {"reply": reply.key, **vars(reply.usage)}
+        self.done.append({"step": step, "by": made_by, "seconds": round(seconds, 3), **asked})
 
 
 def annotate(

@@ -132,12 +132,14 @@ class Reply:
     """An answer and how it came about.
 
     Attributes:
+        key: what it is kept under.
         text: the answer.
         model: who gave it.
         seconds: how long it took, when it was first given.
         usage: what it cost then.
     """
 
+    key: str
     text: str
     model: str
     seconds: float
@@ -162,7 +164,7 @@ class Replies:
             except ValueError:
                 continue
             usage = Usage(line["calls"], line["prompt_tokens"], line["reply_tokens"])
-            self._known[line["key"]] = Reply(line["text"], line["model"], line["seconds"], usage)
+            self._known[line["key"]] = Reply(line["key"], line["text"], line["model"], line["seconds"], usage)
 
     def ask(self, who: Speaker, messages: Sequence[Message]) -> Reply:
         """The answer to messages, kept or new.
@@ -174,7 +176,7 @@ class Replies:
         if key not in self._known:
             begun = time.monotonic()
             text, usage = who.ask(messages)
-            reply = Reply(text, who.name, round(time.monotonic() - begun, 3), usage)
+            reply = Reply(key, text, who.name, round(time.monotonic() - begun, 3), usage)
             line = {"key": key, "text": text, "model": reply.model, "seconds": reply.seconds, **vars(usage)}
             self._append(line)
             self._known[key] = reply
