@@ -38,7 +38,7 @@ class ActivityNetGCG(Dataset):
 
     tasks: ClassVar[tuple[str, ...]] = ("gcg",)
     default_split: ClassVar[str] = "train"
-    licence: ClassVar[str] = f"research only; {SOURCE}"
+    licence: ClassVar[str] = f"none stated, so research only; {SOURCE}"
     splits: ClassVar[Mapping[str, Published]] = published("activitynet-gcg")
 
     def samples(self, task: str, split: str) -> Sequence[Sample]:

@@ -33,7 +33,7 @@ class HCSTVG(Dataset):
     tasks: ClassVar[tuple[str, ...]] = ("grounding",)
     default_split: ClassVar[str] = "val"
     splits: ClassVar[Mapping[str, Published]] = with_protocols(published("hcstvg"))
-    licence: ClassVar[str] = f"research only; {SOURCE}"
+    licence: ClassVar[str] = f"none stated, so research only; {SOURCE}"
 
     def samples(self, task: str, split: str) -> Sequence[Sample]:
         """One sample a clip, ``<original video>/<number>``."""

@@ -30,7 +30,7 @@ class MeViSGCG(Dataset):
 
     tasks: ClassVar[tuple[str, ...]] = ("gcg",)
     default_split: ClassVar[str] = "valid_u"
-    licence: ClassVar[str] = f"research only; {SOURCE}"
+    licence: ClassVar[str] = f"none stated, so research only; {SOURCE}"
     splits: ClassVar[Mapping[str, Published]] = published("mevis-gcg")
 
     def samples(self, task: str, split: str) -> Sequence[Sample]:

@@ -35,7 +35,7 @@ class RefDAVIS17(Dataset):
 
     tasks: ClassVar[tuple[str, ...]] = ("refseg",)
     default_split: ClassVar[str] = "valid"
-    licence: ClassVar[str] = f"CC BY-NC 4.0 (DAVIS), research only (expressions); {SOURCE}"
+    licence: ClassVar[str] = f"BSD (DAVIS), none stated for the expressions; {SOURCE}"
     splits: ClassVar[Mapping[str, Published]] = published("ref-davis17")
 
     def samples(self, task: str, split: str) -> Sequence[Sample]:

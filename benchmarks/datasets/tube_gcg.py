@@ -54,7 +54,7 @@ class TubeGCG(Dataset):
     name: ClassVar[str]
     folder: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]] = ("gcg",)
-    licence: ClassVar[str] = f"research only; {SOURCE}"
+    licence: ClassVar[str] = f"none stated, so research only; {SOURCE}"
 
     def samples(self, task: str, split: str) -> Sequence[Sample]:
         """One sample a caption, named as its file."""

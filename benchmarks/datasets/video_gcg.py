@@ -34,7 +34,7 @@ class VideoGCG(Dataset):
 
     tasks: ClassVar[tuple[str, ...]] = ("gcg",)
     default_split: ClassVar[str] = "test"
-    licence: ClassVar[str] = f"research only; {SOURCE}"
+    licence: ClassVar[str] = f"none stated, so research only; {SOURCE}"
     splits: ClassVar[Mapping[str, Published]] = published("video-gcg")
 
     def samples(self, task: str, split: str) -> Sequence[Sample]:

@@ -29,7 +29,7 @@ class VidSTG(Dataset):
     tasks: ClassVar[tuple[str, ...]] = ("grounding",)
     default_split: ClassVar[str] = "test"
     splits: ClassVar[Mapping[str, Published]] = with_protocols(published("vidstg"))
-    licence: ClassVar[str] = f"research only; {SOURCE}"
+    licence: ClassVar[str] = f"none stated, so research only; {SOURCE}"
 
     def samples(self, task: str, split: str) -> Sequence[Sample]:
         """One sample a sentence, ``<original video>/<number>``."""
