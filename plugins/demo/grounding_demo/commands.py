@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,7 +38,7 @@ def run_demo(
     max_seconds: SecondsOption = Limits.seconds,
 ) -> None:
     """Ask about clips in the browser. Needs no network; uploads are deleted when it ends."""
-    from grounding_demo.page import open_demo
+    from grounding_demo.hosting import open_demo
     from grounding_demo.service import Service
 
     service = Service(recipe, Limits(max_megabytes, max_seconds))
@@ -53,7 +54,7 @@ def run_api(
     max_megabytes: MegabytesOption = Limits.megabytes,
     max_seconds: SecondsOption = Limits.seconds,
 ) -> None:
-    """Answer over HTTP: POST /v1/ground; OpenAPI at /docs.json. GROUNDING_TOKEN: token that callers must send."""
+    """Answer over HTTP: POST /v1/ground; see /docs.json. $GROUNDING_TOKEN: the token callers must send."""
     from grounding_demo.api import make_api
     from grounding_demo.service import Service
 
@@ -80,6 +81,8 @@ def _listen(app: FastAPI, host: str, port: int, *, guarded: bool) -> None:
         served = TrustedHostMiddleware(app, ["localhost", "127.0.0.1", host])
     elif not guarded:
         print(f"grounding: everybody who reaches {host}:{port} may ask.", file=sys.stderr)
+    # Being terminated is an end like Ctrl-C: files are deleted on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"http://{host}:{port}  (Ctrl-C ends it)", file=sys.stderr)
     try:
         uvicorn.run(served, host=host, port=port, log_level="warning")
