@@ -76,7 +76,7 @@ class Sam1Decoder(MaskDecoder):
         return self.network.prompt_encoder.no_mask_embed.weight
 
     def image_features(self, frames: Tensor) -> Tensor:
-        """Features (t, dp, h, w) of uint8 frames (t, H, W, 3): longer side to SAM's, padded below and right."""
+        """Features (t, dp, h, w) of uint8 frames (t, H, W, 3): resized, then padded below and right."""
         resize = ResizeLongestSide(self.size).apply_image
         resized = torch.stack([torch.from_numpy(resize(frame)) for frame in frames.cpu().numpy()])
         pixels = resized.to(self._weight.device).permute(0, 3, 1, 2).float()

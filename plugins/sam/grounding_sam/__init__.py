@@ -1,0 +1,1 @@
+"""The SAM 2 family and what builds on it."""
