@@ -11,6 +11,7 @@ from transformers import DynamicCache
 
 from grounding_core.errors import CheckpointError
 from grounding_core.interfaces.language_model import Generation, LanguageModel, Norm, Prefix, Segment
+from grounding_core.precision import filled_later
 
 PADDING = -1
 """Position of a token that only fills a row."""
@@ -50,14 +51,15 @@ class CausalLM(LanguageModel):
         others = sorted(self._layer_kinds() - {FULL, SLIDING})
         if others:
             raise CheckpointError(
-                f"{type(network).__name__} has layers of kind {', '.join(others)}: questions can't share their "
-                "state.",
+                f"{type(network).__name__} has layers of kind {', '.join(others)}: questions can not share "
+                "their state.",
                 "Choose a model of full and sliding attention only.",
             )
         tokenizer.add_tokens(list(special_tokens), special_tokens=True)
         rows = self.network.get_input_embeddings().num_embeddings
         if len(tokenizer) > rows:
-            self.network.resize_token_embeddings(len(tokenizer))
+            # New rows are drawn like the old ones, where there are any.
+            self.network.resize_token_embeddings(len(tokenizer), mean_resizing=not filled_later())
         self._norm: Norm = norm
 
     def tokenize(self, text: str) -> list[int]:

@@ -63,7 +63,8 @@ class FeatureMapEncoder(ImageEncoder):
     def forward(self, clips: Sequence[Tensor]) -> Tensor:
         weight = next(self.parameters())
         pixels = squares(clips, self.size, self.fit, self.mean, self.std, weight)
-        return self.maps(pixels.flatten(0, 1)).flatten(2).transpose(1, 2).unflatten(0, pixels.shape[:2])
+        features: Tensor = self.maps(pixels.flatten(0, 1)).flatten(2).transpose(1, 2)
+        return features.view(*pixels.shape[:2], *features.shape[1:])
 
 
 def tried(run: Any, pixels: Tensor) -> Tensor:

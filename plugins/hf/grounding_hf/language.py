@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from torch import nn
 from transformers import AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
-from typing_extensions import Self
 
 from grounding_core.causal import CausalLM
 from grounding_core.errors import CheckpointError
@@ -33,7 +32,7 @@ class CausalLMConfig(NetworkConfig):
     )
 
     @model_validator(mode="after")
-    def _has_tokenizer(self) -> Self:
+    def _has_tokenizer(self) -> CausalLMConfig:
         if self.weights is None and self.tokenizer is None:
             raise ValueError("a `network` without weights needs a `tokenizer`")
         if self.weights is None and self.gguf_file is not None:

@@ -12,7 +12,6 @@ from pydantic import Field, model_validator
 from transformers import AutoConfig
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import cached_file
-from typing_extensions import Self
 
 from grounding_core.errors import CheckpointError
 from grounding_core.feature_maps import FeatureMapConfig
@@ -37,7 +36,7 @@ class NetworkConfig(ComponentConfig):
     )
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
+    def _one_source(self) -> NetworkConfig:
         if (self.weights is None) == (self.network is None):
             raise ValueError("give either `weights` or `network`")
         return self

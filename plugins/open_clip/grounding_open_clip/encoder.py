@@ -26,8 +26,8 @@ class OpenClipConfig(FeatureMapConfig):
     )
     pretrained: str | None = Field(
         default=None,
-        description="Pretrained tag (laion2b_s34b_b88k) or weights file; null: random. A hub model or a folder "
-        "brings its own.",
+        description="Pretrained tag (laion2b_s34b_b88k) or weights file; null: random. Folders and hub "
+        "models bring their own.",
     )
 
 

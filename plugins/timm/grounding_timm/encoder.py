@@ -22,8 +22,8 @@ class TimmConfig(FeatureMapConfig):
     """Which backbone, its weights, and which of its layers."""
 
     model: str = Field(
-        description="timm's name with its pretrained tag (vit_small_patch16_dinov3.lvd1689m), hf-hub:ORG/NAME "
-        "or a folder with config.json and weights in the hub's layout."
+        description="timm's name with its pretrained tag (vit_small_patch16_dinov3.lvd1689m), a hub model's "
+        "(hf-hub:ORG/NAME), or a folder with config.json and weights in the hub's layout."
     )
     pretrained: bool = Field(
         default=True, description="Load the weights of the tag or folder; false: random ones."

@@ -1,0 +1,56 @@
+"""Is a recipe with a part swapped a model that learns and answers?"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from grounding_core.compose import build_composed, plan
+from grounding_core.config import Recipe
+from grounding_core.model import Batch, GroundingModel
+from grounding_core.testing.encoders import clip
+from grounding_core.types import Query
+
+
+def random_model(recipe: Recipe) -> GroundingModel:
+    """The recipe's model with random weights, or those its parts bring; the checkpoint is left aside."""
+    torch.manual_seed(0)
+    return build_composed(plan(recipe), weights=False)
+
+
+def one_step(model: GroundingModel) -> dict[str, float]:
+    """The largest gradient in each part after one pass over a noise video with one question and one object.
+
+    A part that learns nothing has 0.
+    """
+    lm, seg = model.language_model, model.seg_id
+    asked = lm.tokenize(model.question(Query("the cat")))
+    answer = [*lm.tokenize(model.prompts.answer), lm.end_id]
+    ids = torch.tensor([[*asked, *answer]])
+    learned = torch.zeros_like(ids, dtype=torch.bool)
+    learned[:, len(asked) :] = True
+    place = len(asked) + answer.index(seg) - (1 if model.seg.state == "predicting" else 0)
+    masks = torch.zeros(1, 2, 40, 56)
+    masks[..., :20, :30] = 1
+    outputs = model(
+        Batch(
+            clips=[clip(model.sampling.frames)],
+            mask_frames=clip(2)[None],
+            rows=torch.tensor([0]),
+            ids=ids,
+            lengths=torch.tensor([ids.shape[1]]),
+            learned=learned,
+            seg=torch.tensor([[0, place]]),
+            masks=masks,
+        )
+    )
+    logits = F.interpolate(outputs.masks, masks.shape[-2:], mode="bilinear")
+    loss = F.cross_entropy(outputs.tokens, outputs.targets)
+    (loss + F.binary_cross_entropy_with_logits(logits, masks)).backward()
+    return {
+        role: max(
+            (float(p.grad.abs().max()) for p in getattr(model, role).parameters() if p.grad is not None),
+            default=0.0,
+        )
+        for role in model.plan.parts
+    }

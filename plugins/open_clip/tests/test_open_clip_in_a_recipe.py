@@ -1,0 +1,22 @@
+"""The default recipe with an image tower of open_clip in it learns and answers."""
+
+from __future__ import annotations
+
+from grounding_core.config import Recipe
+from grounding_core.testing.mask_decoder import video
+from grounding_core.testing.swap import one_step, random_model
+
+
+def test_swapped_by_overrides() -> None:
+    overrides = [
+        "image_encoder.type=open_clip",
+        "image_encoder.model=ViT-S-16",
+        "image_encoder.image_size=64",
+        "image_adapter.grid=[2,2]",
+        "generation.max_new_tokens=8",
+        "checkpoint=null",
+    ]
+    model = random_model(Recipe.load("videoglamm-tiny", overrides))
+    assert min(one_step(model).values()) > 0
+    answer = model.ground(video(5), "the cat")
+    assert all(len(track) == 5 for track in answer.tracks)

@@ -1,0 +1,24 @@
+"""The default recipe with a backbone of timm in it learns and answers."""
+
+from __future__ import annotations
+
+from grounding_core.config import Recipe
+from grounding_core.testing.mask_decoder import video
+from grounding_core.testing.swap import one_step, random_model
+
+
+def test_swapped_by_overrides() -> None:
+    overrides = [
+        "image_encoder.type=timm",
+        "image_encoder.model=vit_small_patch16_dinov3",
+        "image_encoder.pretrained=false",
+        "image_encoder.image_size=64",
+        "image_encoder.arguments={embed_dim: 32, depth: 2, num_heads: 2}",
+        "image_adapter.grid=[2,2]",
+        "generation.max_new_tokens=8",
+        "checkpoint=null",
+    ]
+    model = random_model(Recipe.load("videoglamm-tiny", overrides))
+    assert min(one_step(model).values()) > 0
+    answer = model.ground(video(5), "the cat")
+    assert all(len(track) == 5 for track in answer.tracks)
