@@ -15,6 +15,9 @@ NEEDED = {
         "tokenizer.json",
     ),
     "grounding_adapters": ("grounding_adapters/plugin.py",),
+    "grounding_hf": ("grounding_hf/plugin.py",),
+    "grounding_open_clip": ("grounding_open_clip/plugin.py",),
+    "grounding_timm": ("grounding_timm/plugin.py",),
     "grounding_sprites": ("grounding_sprites/plugin.py",),
 }
 LARGEST = 25 * 2**20
