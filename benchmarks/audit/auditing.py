@@ -22,7 +22,6 @@ from benchmarks.audit.tracks import (
     jumping,
     jumping_boxes,
 )
-from benchmarks.metrics.text_similarity import DEFAULT, load_similarity
 from grounding_core.datasets import known_split
 from grounding_core.errors import DataError, GroundingError, VideoError
 from grounding_core.interfaces.dataset import Dataset, GeneratedDataset, Progress, Sample, Truth
@@ -259,10 +258,9 @@ def _explained(faults: Sequence[Fault]) -> list[Fault]:
 
 
 def _with_twins(audited: Sequence[Audited], collected: Mapping[str, _Captions]) -> Iterator[Audited]:
-    similarity = load_similarity(DEFAULT)
     found: dict[tuple[str, str], list[Fault]] = {}
     for task, kept in collected.items():
-        for video, fault in twins(kept.thumbnails, kept.captions, similarity):
+        for video, fault in twins(kept.thumbnails, kept.captions):
             found.setdefault((task, video), []).append(fault)
     for one in audited:
         yield replace(one, faults=(*one.faults, *found.get((one.task, one.video), ())))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -9,14 +12,13 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from benchmarks.audit.findings import Fault
-from benchmarks.metrics.text_similarity import TextSimilarity
 from grounding_core.interfaces.dataset import Truth
 from grounding_core.types import GroundedText
 
 TWINS = 4.0
 """Mean difference of thumbnails, of 255, below which videos look the same."""
 AGREE = 0.4
-"""Similarity of their captions below which twins disagree."""
+"""Share of the words of two captions, rare ones weighing more, below which twins disagree."""
 _NEIGHBOURS = 8.0
 """Most that corresponding cells of a coarser grid may differ for twins to be looked for."""
 
@@ -52,26 +54,35 @@ def links(truth: Truth, caption: GroundedText) -> Iterator[Fault]:
 
 
 def twins(
-    thumbnails: Mapping[str, npt.NDArray[np.float64]], captions: Mapping[str, str], similarity: TextSimilarity
+    thumbnails: Mapping[str, npt.NDArray[np.float64]], captions: Mapping[str, str]
 ) -> Iterator[tuple[str, Fault]]:
     """Captions of videos that look the same and share few words.
 
     Args:
         thumbnails: video -> small pictures (n, side, side, 3), alike for all.
         captions: video -> its caption.
-        similarity: compares captions.
 
     Yields:
         (video, fault), for both of each pair.
     """
     videos = [video for video in captions if video in thumbnails]
+    words = {video: Counter(re.findall(r"\w+", captions[video].lower())) for video in videos}
+    frequency = Counter(word for counted in words.values() for word in counted)
+    weights = {word: math.log(1 + len(videos) / count) ** 2 for word, count in frequency.items()}
     for one, other in _alike(videos, thumbnails):
-        agreement = float(similarity.matrix([captions[one]], [captions[other]])[0, 0])
-        if agreement < AGREE:
+        if _agreement(words[one], words[other], weights) < AGREE:
             for video, twin in ((one, other), (other, one)):
                 said = captions[twin] if len(captions[twin]) < 120 else captions[twin][:117] + "…"
                 reason = f"{twin} looks the same, but is said to show: “{said}”"
                 yield video, Fault("caption-disagreement", 0.5, reason)
+
+
+def _agreement(one: Counter[str], other: Counter[str], weights: Mapping[str, float]) -> float:
+    """F1 of the words that two captions share; a word that is in most captions weighs little."""
+    shared, first, second = (
+        sum(count * weights[word] for word, count in counted.items()) for counted in (one & other, one, other)
+    )
+    return 2 * shared / (first + second) if first + second else 1.0
 
 
 def _alike(
