@@ -33,6 +33,8 @@ NOT_RUN = {
     "grounding convert": "needs published weights; plugins/videoglamm/tests convert small ones",
     "python -m grounding_videoglamm.parity": "needs golden numbers; plugins/videoglamm/tests run it",
     "grounding check weights/recipe.yaml": "needs converted weights",
+    "grounding demo": "runs until it is ended; plugins/demo/tests/test_page.py uses it",
+    "grounding serve": "runs until it is ended; plugins/demo/tests/test_api.py uses it",
     "grounding ground clip.mp4": "needs a clip of the reader's own",
 }
 GROUPS = ("data", "plugin", "recipe")

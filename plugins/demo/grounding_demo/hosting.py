@@ -42,6 +42,10 @@ def open_demo(service: Service, clips: Path | None = None) -> Iterator[FastAPI]:
         app.mount(f"/{MEDIA}", StaticFiles(directory=media))
         fonts = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
         theme = gr.themes.Soft(primary_hue="teal", font=fonts, font_mono=["ui-monospace", "monospace"])
+        # Gradio's own shade is too light for white letters.
+        theme.set(
+            button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800"
+        )
         yield gr.mount_gradio_app(
             app,
             make_page(service, offered, media),

@@ -81,8 +81,9 @@ def make_page(service: Service, clips: list[Path], media: Path) -> Any:
             with gr.Column(scale=2, min_width=300):
                 if clips:
                     gallery = gr.Gallery(
-                        [(_poster(path), path.stem) for path in clips],
+                        [_poster(path) for path in clips],
                         label="Clips",
+                        show_label=False,
                         columns=3,
                         height="auto",
                         allow_preview=False,

@@ -132,7 +132,7 @@ function player() {
   else video.addEventListener("timeupdate", () => show(nearest(video.currentTime)));
   const play = make("button", { className: "play", type: "button", onclick: () => (video.paused ? video.play() : video.pause()) });
   const label = () => {
-    play.textContent = video.paused ? "▶" : "⏸";
+    play.dataset.paused = video.paused;
     play.setAttribute("aria-label", video.paused ? "Play" : "Pause");
   };
   video.addEventListener("play", label);

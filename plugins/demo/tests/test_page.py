@@ -1,0 +1,114 @@
+"""The demo as a visitor uses it: a real browser, a real server, a clip of our own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next((path for path in map(shutil.which, BROWSERS) if path), None)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason=f"needs one of {', '.join(BROWSERS)} on the PATH"),
+]
+WAIT = 120_000
+"""Milliseconds; the first question loads the model."""
+
+# Masks are read off the canvas above the video: how many of its pixels are painted.
+PAINTED = """() => {
+  const canvas = document.querySelector('#stage canvas');
+  const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  return data.filter((value, place) => place % 4 === 3 && value > 0).length;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def server(start: Callable[..., str], clip: Path) -> str:
+    return start("demo", "--clips", str(clip.parent), "--max-megabytes", "1", "--max-seconds", "5")
+
+
+def ask(page: Any, text: str, answers: int) -> None:
+    page.locator("#question textarea").fill(text)
+    page.locator("#ask").click()
+    page.wait_for_function(
+        f"document.querySelectorAll('.turn .files a').length >= {3 * answers}", timeout=WAIT
+    )
+    page.wait_for_function("!document.querySelector('#stage .busy')", timeout=WAIT)
+
+
+@pytest.mark.parametrize(("name", "width", "scheme"), [("desktop", 1280, "light"), ("phone", 390, "dark")])
+def test_upload_ask_look_click_export(
+    browser: Any, server: str, clip: Path, name: str, width: int, scheme: str, tmp_path: Path
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    asked, faults = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(server, timeout=WAIT)
+    page.locator("#upload").wait_for(timeout=WAIT)
+    page.locator("input[type=file]").first.set_input_files(clip)
+    page.locator("#stage video").wait_for(timeout=WAIT)
+    ask(page, "What moves right?", 1)
+    ask(page, "", 2)
+    assert page.locator(".turn .question").first.inner_text().startswith("Describe the video.")
+    page.screenshot(path=tmp_path / f"{name}-{scheme}.png", full_page=True)
+
+    # The timeline says what the answer's JSON says, and so does the picture.
+    page.locator(".turn .files a", has_text="answer.json").first.wait_for()
+    address = page.locator(".turn .files a", has_text="answer.json").first.get_attribute("href")
+    answer = json.load(urllib.request.urlopen(server + address))
+    assert page.locator("#stage .bar").count() == len(answer["tracks"])
+    page.locator(".controls input").fill("5")
+    seen = [track for track in answer["tracks"] if track["frames"][5] is not None]
+    assert bool(page.evaluate(PAINTED)) == bool(seen)
+    phrases = page.locator(".turn >> nth=0").locator(".phrase")
+    if phrases.count():
+        phrases.first.click()
+        assert phrases.first.get_attribute("aria-pressed") == "true"
+        assert page.locator("#stage .bar:not(.faded)").count() >= 1
+        phrases.first.click()
+        assert phrases.first.get_attribute("aria-pressed") == "false"
+
+    for link in page.locator(".turn .files a").all():
+        with urllib.request.urlopen(server + link.get_attribute("href")) as file:
+            assert file.read()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert faults == []
+    hosts = {url.split("/")[2] for url in asked if url.startswith("http")}
+    assert hosts == {server.removeprefix("http://")}, "the page needs no network"
+    page.close()
+
+
+def test_refusals_are_told(browser: Any, server: str, tmp_path: Path) -> None:
+    (tmp_path / "words.mp4").write_text("no video")
+    page = browser.new_page()
+    page.goto(server, timeout=WAIT)
+    page.locator("#ask").click()
+    page.get_by_text("Choose a clip first.").wait_for(timeout=WAIT)
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "words.mp4")
+    page.get_by_text("can't be opened").wait_for(timeout=WAIT)
+    page.close()
+
+
+def test_files_of_others_stay_out_of_reach(server: str) -> None:
+    for path in ("/media/", "/media/..%2f..%2fetc/passwd", "/gradio_api/file=/etc/passwd"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(server + path)
+        assert refused.value.code in (403, 404)
