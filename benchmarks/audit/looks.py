@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.audit.findings import Fault
-from benchmarks.audit.tracks import Subject, crossing
+from benchmarks.audit.tracks import Subject, crossing, overlap
 from grounding_core.video import Video
 
 SIDE = 256
@@ -144,10 +144,8 @@ def faults(subjects: Sequence[Subject], looks: Looks) -> dict[int, list[Fault]]:
             found.setdefault(place, []).append(
                 Fault("identity-swap", 0.7, reason, tuple(shown), (one.track.id, other.track.id))
             )
-    for place, subject in enumerate(subjects):
-        if place in swapped:
-            continue
-        for fault in _lingering(subject, looks, place):
+    for place in sorted(set(range(len(subjects))) - swapped):
+        for fault in _lingering(subjects, looks, place):
             found.setdefault(place, []).append(fault)
     return found
 
@@ -171,8 +169,8 @@ def _exchange(
     return when
 
 
-def _lingering(subject: Subject, looks: Looks, place: int) -> Iterator[Fault]:
-    under = looks.under[place]
+def _lingering(subjects: Sequence[Subject], looks: Looks, place: int) -> Iterator[Fault]:
+    subject, under = subjects[place], looks.under[place]
     strange = set(_strange_ends(subject, under))
     after: set[int] = set()
     for first, last, change in looks.frozen[place]:
@@ -182,7 +180,7 @@ def _lingering(subject: Subject, looks: Looks, place: int) -> Iterator[Fault]:
         # The outermost frames tell: the object may be on its way out in the others.
         ends = [frames[:GONE_FRAMES]] if frames[0] == subject.visible[0] else []
         ends += [frames[-GONE_FRAMES:]] if frames[-1] == subject.visible[-1] else []
-        gone = [end for end in ends if _gone(subject, looks, under, frames, end)]
+        gone = [end for end in ends if _gone(subjects, looks, place, frames, end)]
         if gone:
             after |= set(frames)
             continue
@@ -190,7 +188,7 @@ def _lingering(subject: Subject, looks: Looks, place: int) -> Iterator[Fault]:
             f"“{subject.name}” stands still from frame {first} to {last} while the picture under it changes."
         )
         yield subject.fault("frozen-mask", min(0.3 + 0.05 * len(frames), 0.8), reason, (first, last))
-    if strange and not after and _gone(subject, looks, under, sorted(strange), sorted(strange)):
+    if strange and not after and _gone(subjects, looks, place, sorted(strange), sorted(strange)):
         after = strange
     if after:
         reason = f"“{subject.name}” has masks in {len(after)} frames in which nothing looks like it any more."
@@ -218,31 +216,56 @@ def _strange_ends(subject: Subject, under: dict[int, Histogram]) -> list[int]:
 
 
 def _gone(
-    subject: Subject, looks: Looks, under: dict[int, Histogram], doubted: Sequence[int], end: Sequence[int]
+    subjects: Sequence[Subject], looks: Looks, place: int, doubted: Sequence[int], end: Sequence[int]
 ) -> bool:
-    """Whether the colours that are the object's own are missing from the whole picture.
+    """Whether the colours that are the object's own are missing from the picture, other objects left aside.
 
     Args:
-        subject: the object.
-        looks: of its video.
-        under: what is under its masks.
+        subjects: all objects of the video.
+        looks: of the video.
+        place: of the object.
         doubted: frames that can't tell what the object looks like.
         end: frames in which it may be gone.
     """
-    others = [frame for frame in subject.whole if frame in under and frame not in set(doubted)]
+    under = looks.under[place]
+    others = [frame for frame in subjects[place].whole if frame in under and frame not in set(doubted)]
     if len(others) < GONE_FRAMES:
         return False
     inside = np.stack([under[frame] for frame in others])
-    outside = looks.total[others] - inside
+    outside = _without_others(subjects, looks, place, others) - inside
     p, q = _shares(inside.sum(axis=0)), _shares(outside.sum(axis=0))
     own = (p > 1.5 * q) & (p > 0.02)
     if p[own].sum() < 0.3:
         return False  # nothing in its colours tells it from its surroundings
-    # Other things may have its colours too: what counts is how much of them is missing.
+    # The background may have its colours too: what counts is how much of them is missing.
     usual = float(np.median(inside[:, own].sum(axis=1)))
-    before = float(np.median(looks.total[others][:, own].sum(axis=1)))
-    after = float(np.median(looks.total[list(end)][:, own].sum(axis=1)))
+    before = float(np.median((inside + outside)[:, own].sum(axis=1)))
+    after = float(np.median(_without_others(subjects, looks, place, end)[:, own].sum(axis=1)))
     return before - after > 0.5 * usual
+
+
+def _without_others(
+    subjects: Sequence[Subject], looks: Looks, place: int, frames: Sequence[int]
+) -> npt.NDArray[np.float64]:
+    """Colours (n, LEVELS**3) of pictures but for what is under the masks of other objects."""
+    left = looks.total[list(frames)]
+    apart = [subjects[place]]
+    for other, under in zip(subjects, looks.under, strict=True):
+        # Tracks that overlap are the same object under another name, or hold it.
+        if any(_touch(other, known) for known in apart):
+            continue
+        apart.append(other)
+        for row, frame in enumerate(frames):
+            if frame in under:
+                left[row] -= under[frame]
+    return left
+
+
+def _touch(one: Subject, other: Subject) -> bool:
+    shared = sorted(set(one.visible) & set(other.visible))
+    # A lingering mask may be crossed by others: most frames decide.
+    hits = sum(overlap(one.track, frame, other.track, frame) > 0.1 for frame in shared)
+    return one is other or 2 * hits > len(shared)
 
 
 def _shares(counts: Histogram) -> Histogram:
