@@ -147,7 +147,7 @@ def _masks(
         targets.append(truth[:paired].flatten(0, 1))
     pairs, goals = torch.cat(logits)[:, None], torch.cat(targets)[:, None]
     none = torch.zeros(0)
-    outputs = Outputs(torch.cat(taught.logits), torch.cat(taught.targets), pairs, none)
+    outputs = Outputs(torch.cat(taught.logits), torch.cat(taught.targets), none, pairs, none)
     return outputs, Batch([], none, none, none, none, none, none, goals)
 
 
