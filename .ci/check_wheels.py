@@ -15,6 +15,7 @@ NEEDED = {
         "tokenizer.json",
     ),
     "grounding_adapters": ("grounding_adapters/plugin.py",),
+    "grounding_demo": ("grounding_demo/plugin.py", "static/stage.js", "static/stage.css", "static/page.css"),
     "grounding_hf": ("grounding_hf/plugin.py",),
     "grounding_open_clip": ("grounding_open_clip/plugin.py",),
     "grounding_timm": ("grounding_timm/plugin.py",),

@@ -109,14 +109,8 @@ def make_page(service: Service, clips: list[Path], media: Path) -> Any:
                     service.recipes, value=service.recipes[0], label="Recipe", elem_id="recipe"
                 )
         button.upload(upload, [button, session], [session, stage])
-        asked = dict(
-            fn=ask,
-            inputs=[question, recipe, session],
-            outputs=[question, session, stage],
-            show_progress="hidden",
-        )
-        question.submit(**asked)
-        send.click(**asked)
+        for event in (question.submit, send.click):
+            event(ask, [question, recipe, session], [question, session, stage], show_progress="hidden")
     page.queue(max_size=16)
     return page
 

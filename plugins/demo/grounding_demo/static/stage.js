@@ -106,6 +106,13 @@ function select(number, ids) {
   refresh();
 }
 
+// While a phrase is pointed at, the timeline's other rows step back.
+function point(number, ids) {
+  for (const part of element.querySelectorAll(".rows [data-track]")) {
+    part.classList.toggle("aside", ids !== null && number === turn && !ids.includes(+part.dataset.track));
+  }
+}
+
 function player() {
   const [height, width] = state.video.size;
   const video = make("video", { src: state.video.url, muted: true, loop: true, playsInline: true, preload: "auto" });
@@ -159,6 +166,7 @@ function timeline() {
     const faded = only !== null && !only.includes(track.id) ? " faded" : "", total = track.frames.length;
     const name = make("button", { className: `name${faded}`, type: "button", title: phrase, onclick: () => select(turn, [track.id]) }, plate(track.id), phrase);
     const bar = make("div", { className: `bar${faded}`, onclick: (event) => seek(Math.min(total - 1, Math.floor((event.offsetX / bar.clientWidth) * total))) });
+    name.dataset.track = bar.dataset.track = track.id;
     let seen = 0;
     for (let start = 0; start < total; start++) {
       if (!track.frames[start]) continue;
@@ -190,6 +198,8 @@ function said(number) {
     phrase.style.cssText = `border-color:${color(span.tracks[0])[0]};--mark:${color(span.tracks[0])[0]}`;
     phrase.setAttribute("aria-pressed", turn === number && only !== null && only.join() === span.tracks.join());
     phrase.title = "Show only this";
+    phrase.onmouseenter = phrase.onfocus = () => point(number, span.tracks);
+    phrase.onmouseleave = phrase.onblur = () => point(number, null);
     answer.append(phrase);
   }
   answer.append(letters.slice(done).join("") || (text ? "" : "(no words)"));
@@ -235,6 +245,8 @@ function update() {
     element.querySelector("video").play().catch(() => {});
   }
   refresh();
+  // On a phone the button is below the stage, and what happens is out of sight.
+  if (state.busy && element.getBoundingClientRect().top < 0) element.scrollIntoView({ behavior: "smooth" });
 }
 
 watch("value", update);
