@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 from benchmarks.facts import Shape, digest_of, facts_of
 from benchmarks.store import Prediction, read_at
@@ -162,7 +163,16 @@ _judge: Judge | None = None
 
 def _start(name: str, workspace: Path, text_similarity: str, files: Mapping[str, Path]) -> None:
     global _judge
+    Thread(target=_end_with_parent, daemon=True).start()
     _judge = Judge(load_task(name, workspace, text_similarity), files)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed can't tell its workers, which would wait for jobs for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(job: Job) -> Findings:

@@ -25,7 +25,12 @@ _LABELS = {"jf": "J&F", "j": "J", "f": "F"}
 _LABELS_OF_PROTOCOLS = {"unsupervised": "assigned", "semi": "semi-supervised"}
 
 MEASURES = tuple(
-    Measure(f"{key}_{protocol}", f"{label} {_LABELS_OF_PROTOCOLS[protocol]}", f"{label}; {help}")
+    Measure(
+        f"{key}_{protocol}",
+        f"{label} {_LABELS_OF_PROTOCOLS[protocol]}",
+        f"{label}; {help}",
+        brief=key == "jf",
+    )
     for protocol, help in _HELP.items()
     for key, label in _LABELS.items()
 )

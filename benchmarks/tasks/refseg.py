@@ -34,9 +34,11 @@ def _typed_measures() -> tuple[Measure, ...]:
     found = []
     for key, label in _BY_TYPE.items():
         for kind in (REFERRING, REASONING):
-            found.append(Measure(f"{key}_{kind}", f"{label} {kind}", f"{label} of {kind} expressions"))
+            help = f"{label} of {kind} expressions"
+            found.append(Measure(f"{key}_{kind}", f"{label} {kind}", help, brief=key == "jf"))
         help = f"mean of {label} {REFERRING} and {label} {REASONING}, not over expressions (ReVOS)"
-        found.append(Measure(f"{key}_overall", f"{label} overall", help, finish=mean_of_means))
+        title = f"{label} overall"
+        found.append(Measure(f"{key}_overall", title, help, finish=mean_of_means, brief=key == "jf"))
     return tuple(found)
 
 

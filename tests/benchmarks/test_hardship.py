@@ -7,9 +7,12 @@ import random
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from harness import Harness, comparable, lines
 
@@ -183,3 +186,27 @@ def test_what_was_predicted_on_other_data_is_not_scored(harness: Harness, offici
         assert contents(out) == before
         path.write_bytes(kept)
     assert harness.score(out).returncode == 0
+
+
+def test_workers_end_with_a_killed_run(tmp_path: Path) -> None:
+    """They hold predictions and truths, and would wait for the next job for ever."""
+    script = tmp_path / "score.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from benchmarks.perf.score_memory import score_once\n"
+        "if __name__ == '__main__':\n"
+        "    score_once(100_000, 10, 2, Path('.'))\n"
+    )
+    run = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path)
+    try:
+        workers: list[psutil.Process] = []
+        while len(workers) < 2 and run.poll() is None:
+            time.sleep(0.05)
+            children = psutil.Process(run.pid).children()
+            workers = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        assert len(workers) == 2
+    finally:
+        run.kill()
+        run.communicate()
+    _, left = psutil.wait_procs(workers, timeout=60)
+    assert not left
