@@ -26,7 +26,7 @@ PIECE = 0.02
 """A piece of a mask has at least this share of its area."""
 MORE_PIECES = 4
 """A mask that has this many pieces more than it has elsewhere falls apart."""
-SAME_TUBE = 0.85
+SAME_TUBE = 0.75
 """Tracks that overlap more than this are one object."""
 
 

@@ -79,9 +79,7 @@ def test_an_object_that_the_caption_does_not_name_is_found(root: Path, tmp_path:
     kept = [place for place, id in enumerate(caption["mask_id"]) if id != gone]
     for field in ("mask_id", "token_pos"):
         caption[field] = [caption[field][place] for place in kept]
-    for inside in ("burst/frames/test", "instruction_data"):
-        (tmp_path / "video_gcg" / inside).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / "video_gcg/burst/frames").mkdir()
+    (tmp_path / "video_gcg/burst/frames").mkdir(parents=True)
     (tmp_path / "video_gcg/burst/frames/test").symlink_to(root / "video_gcg/burst/frames/test")
     (tmp_path / "video_gcg/instruction_data").mkdir()
     (tmp_path / "video_gcg/instruction_data/test.json").write_text(json.dumps(content))
