@@ -62,7 +62,7 @@ def compare(
 
 
 def comparison(run_a: Path, run_b: Path, threshold: float) -> dict[str, Any]:
-    """Everything the command shows.
+    """Everything the command shows, of the tasks and data sets that both runs scored.
 
     Args:
         run_a: a scored run folder.
@@ -70,20 +70,21 @@ def comparison(run_a: Path, run_b: Path, threshold: float) -> dict[str, Any]:
         threshold: between failure and success of a sample, on the scale of the headline measure.
 
     Raises:
-        GroundingError: a folder holds no scores, or the runs differ in samples, truth or tasks.
+        GroundingError: a folder holds no scores, or the runs differ in samples or truth.
     """
     first, second = Plan.read(run_a), Plan.read(run_b)
     scores = [_scores(run_a, first), _scores(run_b, second)]
-    if scores[0].keys() != scores[1].keys():
+    shared = [name for name in scores[0] if name in scores[1]]
+    if not shared:
         raise GroundingError(
             f"The runs scored different things: {', '.join(scores[0])} against {', '.join(scores[1])}.",
-            "Run both with the same --tasks and --datasets.",
+            "They must have a task and a data set in common.",
         )
     return {
         "a": {"model": first.model, "run": str(run_a)},
         "b": {"model": second.model, "run": str(run_b)},
         "threshold": threshold,
-        "results": [_compared(a, scores[1][name], run_a, threshold) for name, a in scores[0].items()],
+        "results": [_compared(scores[0][name], scores[1][name], run_a, threshold) for name in shared],
     }
 
 
