@@ -1,8 +1,7 @@
-"""Training: exact resuming, what is learned, and what stops a run without harming it."""
+"""Training runs: exact resuming, stages, processes, and what stops a run without harming it."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -13,59 +12,23 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small import SMALL, small_model
-from torch.nn import functional as F
+from small import SMALL
+from training_runs import CONFIG, make_samples, recipe, rows, sources
 
 from grounding_core import Query, Video
-from grounding_core.config import Recipe
-from grounding_core.errors import CheckpointError, DataError, GroundingError, VideoError
+from grounding_core.errors import DataError, GroundingError, VideoError
 from grounding_core.interfaces.dataset import Sample, Truth
 from grounding_core.masks import MaskTrack
 from grounding_core.model import GroundingModel
 from grounding_core.plugins import registry
-from grounding_core.training.answers import AnswerItems, Answers, collate
-from grounding_core.training.config import Lora, LossWeights, TrainConfig
-from grounding_core.training.data import Schedule, by_video, pool
+from grounding_core.training.config import Lora, TrainConfig
+from grounding_core.training.data import Schedule, pool
 from grounding_core.training.loop import train
-from grounding_core.training.losses import losses, mask_bce, mask_dice
-from grounding_core.training.parts import recompute_activations
-from grounding_core.training.prompts import Prompts
-from grounding_core.training.vocabulary import clauses, load_word_prompts, save_word_prompts
-from grounding_core.training.words import Words
-from grounding_core.types import GroundedText, Span
-
-CONFIG = TrainConfig(
-    steps=4, videos=2, queries=3, mask_frames=2, lr=1e-3, warmup=2, save_every=2, validate_every=4,
-    validate_videos=1, tokenizer_vocabulary=400, losses=LossWeights(visible=0.2),
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
-    root = tmp_path_factory.mktemp("sprites")
-    registry().load("dataset", "sprites")().prepare(root, split="val", videos=5)
-    found = [
-        *registry().load("dataset", "mevis")(root).samples("refseg", "val"),
-        *registry().load("dataset", "video-gcg")(root).samples("gcg", "val"),
-    ]
-    return list(found)
-
-
-def sources(samples: list[Sample]) -> dict[tuple[str, str], list[Sample]]:
-    """As the command line hands them over."""
-    found: dict[tuple[str, str], list[Sample]] = {}
-    for sample in samples:
-        task = "gcg" if sample.query.kind == "describe" else "refseg"
-        found.setdefault(("sprites", task), []).append(sample)
-    return found
-
-
-def recipe(*overrides: str) -> Recipe:
-    return Recipe.load("videoglamm-tiny", [*SMALL, "checkpoint=null", *overrides])
-
-
-def rows(out: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return make_samples(tmp_path_factory.mktemp("sprites"))
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(samples: list[Sample], tmp_path: Path) -> None:
@@ -93,66 +56,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(samples: list[Sample], tmp_pa
     best = load_file(tmp_path / "whole" / "best" / "model.safetensors")
     assert all(torch.equal(best[key], value) for key, value in load_file(whole / "model.safetensors").items())
     assert any("validation" in row for row in rows(tmp_path / "whole"))
-
-
-def test_training_learns_a_batch(samples: list[Sample], tmp_path: Path) -> None:
-    model = small_model(tmp_path).train()
-    item = AnswerItems(by_video(samples), model, CONFIG)[(0, 0)]
-    assert not isinstance(item, str)
-    batch = collate([item], model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    history = []
-    for _ in range(12):
-        parts = losses(model(batch), batch, CONFIG.losses)
-        parts["total"].backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        history.append({name: part.item() for name, part in parts.items()})
-    for name in ("text", "bce", "dice"):
-        assert history[-1][name] < 0.9 * history[0][name], name
-
-
-def test_gradients_reach_every_part(samples: list[Sample], tmp_path: Path) -> None:
-    model = small_model(tmp_path).train()
-    items = [
-        item
-        for i in range(2)
-        if not isinstance(item := AnswerItems(by_video(samples), model, CONFIG)[(0, i)], str)
-    ]
-    batch = collate(items, model)
-    losses(model(batch), batch, CONFIG.losses)["total"].backward()
-    for name, part in model.named_children():
-        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters()), name
-
-
-def test_each_object_is_prompted_by_its_own_seg_token(samples: list[Sample], tmp_path: Path) -> None:
-    """Sequences of different lengths are read apart; every prompt must still meet its own target."""
-    model = small_model(tmp_path).train()
-    dataset = AnswerItems(by_video(samples), model, CONFIG.model_copy(update={"queries": 6}))
-    items = [item for i in range(3) if not isinstance(item := dataset[(0, i)], str)]
-    batch = collate(items, model)
-    assert len(batch.masks) == len(batch.seg) == sum(len(item.masks) for item in items)
-    assert (batch.ids[batch.seg[:, 0], batch.seg[:, 1] + 1] == model.seg_id).all()
-    seen: list[torch.Tensor] = []
-    model.prompt_adapter.register_forward_hook(lambda module, args, output: seen.append(args[0]))
-    with torch.no_grad():
-        model(batch)
-        prefix = model.read(batch.clips)
-        _, states = model.language_model.teach(prefix, batch.rows, batch.ids, batch.learned)
-    torch.testing.assert_close(seen[0], states[batch.seg[:, 0], batch.seg[:, 1]], atol=1e-4, rtol=1e-4)
-
-
-def test_mask_losses_are_the_published_ones() -> None:
-    """By hand: one object, one frame, four pixels."""
-    logits = torch.tensor([[[[2.0, -1.0], [0.0, 3.0]]]])
-    target = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]]])
-    p = logits.sigmoid()
-    expected = -(target * p.log() + (1 - target) * (1 - p).log()).mean()
-    torch.testing.assert_close(mask_bce(logits, target), expected)
-    overlap, total = 2 * (p * target).sum() / 1000, (p.sum() + target.sum()) / 1000
-    torch.testing.assert_close(mask_dice(logits, target), 1 - (overlap + 1e-6) / (total + 1e-6))
-    assert mask_dice(torch.full((1, 1, 2, 2), -50.0), torch.zeros(1, 1, 2, 2)) < 1e-3
-    assert F.binary_cross_entropy_with_logits(logits, target) > 0
 
 
 def broken(sample: Sample) -> Sample:
@@ -290,81 +193,6 @@ def test_adapters_resume_exactly(samples: list[Sample], tmp_path: Path, precisio
     assert not moved(halves, whole)
 
 
-def test_words_are_learned_where_they_are(samples: list[Sample], tmp_path: Path) -> None:
-    model = small_model(tmp_path).train()
-    config = CONFIG.model_copy(update={"objective": "words"})
-    objective = Words(model, config, by_video([s for s in samples if s.query.kind == "describe"]))
-    items = [objective.items[(0, i)] for i in range(3)]
-    assert not any(isinstance(item, str) for item in items)
-    batch = objective.collate(items)
-    optimizer = torch.optim.AdamW(objective.parameters(), lr=2e-3)
-    history = []
-    for _ in range(10):
-        parts = objective(batch)
-        parts["total"].backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        history.append({name: part.item() for name, part in parts.items()})
-    assert set(history[0]) == {"image_encoder", "video_encoder", "mask_decoder", "total"}
-    for name in history[0]:
-        assert history[-1][name] < 0.9 * history[0][name], name
-
-
-def test_the_decoder_learns_what_words_point_at(samples: list[Sample], tmp_path: Path) -> None:
-    model = small_model(tmp_path).train()
-    config = CONFIG.model_copy(update={"objective": "prompts"})
-    objective = Prompts(model, config, by_video([s for s in samples if s.query.kind == "describe"]))
-    items = [objective.items[(0, i)] for i in range(2)]
-    assert not any(isinstance(item, str) for item in items)
-    for item in items:
-        phrases = [query for query in item.queries if len(query) > 1]
-        assert phrases and all([word] in item.queries for query in phrases for word in query)
-        whole = dict(zip(map(tuple, item.queries), item.masks > 0, strict=True))
-        assert all((whole[tuple(query)] <= whole[(word,)]).all() for query in phrases for word in query)
-    optimizer = torch.optim.AdamW(objective.parameters(), lr=2e-3)
-    history = []
-    for _ in range(10):
-        parts = objective(objective.collate(items))
-        parts["total"].backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        history.append(parts["total"].item())
-    assert history[-1] < 0.9 * history[0]
-
-
-def test_prompts_approach_those_of_their_words(samples: list[Sample], tmp_path: Path) -> None:
-    model = small_model(tmp_path).train()
-    weights = LossWeights(bce=0, dice=0, prompt=4.0)
-    config = CONFIG.model_copy(update={"losses": weights})
-    with pytest.raises(CheckpointError, match=r"needs word prompts"):
-        Answers(model, config, by_video(samples))
-    save_word_prompts(["red", "cat", "horse"], torch.randn(3, 128), tmp_path / "before")
-    objective = Answers(model, config, by_video(samples), str(tmp_path / "before"))
-    items = [item for i in range(4) if not isinstance(item := objective.items[(0, i)], str)]
-    taught = objective.collate(items)
-    assert taught.known.any() and not taught.known.all()
-    parts = objective(taught)
-    assert set(parts) == {"text", "prompt", "total"}
-    parts["prompt"].backward()
-    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.prompt_adapter.parameters())
-    assert all(p.grad is None for p in model.mask_decoder.parameters())
-    objective.keep(tmp_path / "after")
-    again = load_word_prompts(tmp_path / "after")
-    assert again is not None and again[0] == ["red", "cat", "horse"]
-
-
-def test_words_that_describe_an_object() -> None:
-    caption = GroundedText(
-        "A red cat moves left while a large dog stays.",
-        (Span(2, 9, (0,)), Span(29, 38, (1,))),
-        tuple(MaskTrack(i, (1, 1), (None,)) for i in range(2)),
-    )
-    assert clauses(caption) == {
-        0: ["red", "cat", "moves", "left", "while", "a"],
-        1: ["large", "dog", "stays"],
-    }
-
-
 def test_a_mixture_draws_by_weight_and_names_what_it_lacks(samples: list[Sample]) -> None:
     other = [replace(sample, id=f"b{i}", video_id=f"b{i}") for i, sample in enumerate(samples[:3])]
     both = {**sources(samples), ("other", "refseg"): other}
@@ -379,35 +207,6 @@ def test_a_mixture_draws_by_weight_and_names_what_it_lacks(samples: list[Sample]
     assert all(not set(a) & set(b) for a, b in zip(*halves, strict=True))
     with pytest.raises(DataError, match=r"mixture names cats, which has no samples"):
         pool(both, config.model_copy(update={"mixture": {"cats": 1.0}}))
-
-
-def test_videos_of_different_sizes_meet_in_one_batch(samples: list[Sample], tmp_path: Path) -> None:
-    model = small_model(tmp_path).train()
-    items = [AnswerItems(by_video(samples), model, CONFIG)[(0, i)] for i in range(2)]
-    small, large = (item for item in items if not isinstance(item, str))
-    cut = replace(
-        small, mask_frames=small.mask_frames[:, :64, :96], masks=[mask[:, :64, :96] for mask in small.masks]
-    )
-    batch = collate([cut, large], model)
-    assert batch.mask_frames.shape[2:4] == large.mask_frames.shape[1:3]
-    own = batch.masks[: len(small.masks)]
-    assert (own[:, :, 64:] == -1).all() and (own[:, :, :64, 96:] == -1).all()
-    assert torch.equal(own[:, :, :64, :96] > 0, torch.stack([torch.from_numpy(m) > 0 for m in cut.masks]))
-    assert torch.isfinite(losses(model(batch), batch, CONFIG.losses)["total"])
-
-
-def test_recomputing_activations_changes_no_gradient(samples: list[Sample], tmp_path: Path) -> None:
-    gradients = []
-    for again in (False, True):
-        model = small_model(tmp_path).train()
-        if again:
-            recompute_activations(model)
-        item = AnswerItems(by_video(samples), model, CONFIG)[(0, 0)]
-        assert not isinstance(item, str)
-        batch = collate([item], model)
-        losses(model(batch), batch, CONFIG.losses)["total"].backward()
-        gradients.append([p.grad for p in model.image_encoder.parameters() if p.grad is not None])  # type: ignore[union-attr]
-    assert gradients[0] and all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
 def test_stages_need_names() -> None:

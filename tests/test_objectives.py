@@ -1,0 +1,194 @@
+"""What a step of training teaches: answers, masks, words and prompts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from small import small_model
+from torch.nn import functional as F
+from training_runs import CONFIG, make_samples
+
+from grounding_core.errors import CheckpointError
+from grounding_core.interfaces.dataset import Sample
+from grounding_core.masks import MaskTrack
+from grounding_core.training.answers import AnswerItems, Answers, collate
+from grounding_core.training.config import LossWeights
+from grounding_core.training.data import by_video
+from grounding_core.training.losses import losses, mask_bce, mask_dice
+from grounding_core.training.parts import recompute_activations
+from grounding_core.training.prompts import Prompts
+from grounding_core.training.vocabulary import clauses, load_word_prompts, save_word_prompts
+from grounding_core.training.words import Words
+from grounding_core.types import GroundedText, Span
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
+    return make_samples(tmp_path_factory.mktemp("sprites"))
+
+
+def test_training_learns_a_batch(samples: list[Sample], tmp_path: Path) -> None:
+    model = small_model(tmp_path).train()
+    item = AnswerItems(by_video(samples), model, CONFIG)[(0, 0)]
+    assert not isinstance(item, str)
+    batch = collate([item], model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    history = []
+    for _ in range(12):
+        parts = losses(model(batch), batch, CONFIG.losses)
+        parts["total"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        history.append({name: part.item() for name, part in parts.items()})
+    for name in ("text", "bce", "dice"):
+        assert history[-1][name] < 0.9 * history[0][name], name
+
+
+def test_gradients_reach_every_part(samples: list[Sample], tmp_path: Path) -> None:
+    model = small_model(tmp_path).train()
+    items = [
+        item
+        for i in range(2)
+        if not isinstance(item := AnswerItems(by_video(samples), model, CONFIG)[(0, i)], str)
+    ]
+    batch = collate(items, model)
+    losses(model(batch), batch, CONFIG.losses)["total"].backward()
+    for name, part in model.named_children():
+        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in part.parameters()), name
+
+
+def test_each_object_is_prompted_by_its_own_seg_token(samples: list[Sample], tmp_path: Path) -> None:
+    """Sequences of different lengths are read apart; every prompt must still meet its own target."""
+    model = small_model(tmp_path).train()
+    dataset = AnswerItems(by_video(samples), model, CONFIG.model_copy(update={"queries": 6}))
+    items = [item for i in range(3) if not isinstance(item := dataset[(0, i)], str)]
+    batch = collate(items, model)
+    assert len(batch.masks) == len(batch.seg) == sum(len(item.masks) for item in items)
+    assert (batch.ids[batch.seg[:, 0], batch.seg[:, 1] + 1] == model.seg_id).all()
+    seen: list[torch.Tensor] = []
+    model.prompt_adapter.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+    with torch.no_grad():
+        model(batch)
+        prefix = model.read(batch.clips)
+        _, states = model.language_model.teach(prefix, batch.rows, batch.ids, batch.learned)
+    torch.testing.assert_close(seen[0], states[batch.seg[:, 0], batch.seg[:, 1]], atol=1e-4, rtol=1e-4)
+
+
+def test_mask_losses_are_the_published_ones() -> None:
+    """By hand: one object, one frame, four pixels."""
+    logits = torch.tensor([[[[2.0, -1.0], [0.0, 3.0]]]])
+    target = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]]])
+    p = logits.sigmoid()
+    expected = -(target * p.log() + (1 - target) * (1 - p).log()).mean()
+    torch.testing.assert_close(mask_bce(logits, target), expected)
+    overlap, total = 2 * (p * target).sum() / 1000, (p.sum() + target.sum()) / 1000
+    torch.testing.assert_close(mask_dice(logits, target), 1 - (overlap + 1e-6) / (total + 1e-6))
+    assert mask_dice(torch.full((1, 1, 2, 2), -50.0), torch.zeros(1, 1, 2, 2)) < 1e-3
+    assert F.binary_cross_entropy_with_logits(logits, target) > 0
+
+
+def test_words_are_learned_where_they_are(samples: list[Sample], tmp_path: Path) -> None:
+    model = small_model(tmp_path).train()
+    config = CONFIG.model_copy(update={"objective": "words"})
+    objective = Words(model, config, by_video([s for s in samples if s.query.kind == "describe"]))
+    items = [objective.items[(0, i)] for i in range(3)]
+    assert not any(isinstance(item, str) for item in items)
+    batch = objective.collate(items)
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=2e-3)
+    history = []
+    for _ in range(10):
+        parts = objective(batch)
+        parts["total"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        history.append({name: part.item() for name, part in parts.items()})
+    assert set(history[0]) == {"image_encoder", "video_encoder", "mask_decoder", "total"}
+    for name in history[0]:
+        assert history[-1][name] < 0.9 * history[0][name], name
+
+
+def test_the_decoder_learns_what_words_point_at(samples: list[Sample], tmp_path: Path) -> None:
+    model = small_model(tmp_path).train()
+    config = CONFIG.model_copy(update={"objective": "prompts"})
+    objective = Prompts(model, config, by_video([s for s in samples if s.query.kind == "describe"]))
+    items = [objective.items[(0, i)] for i in range(2)]
+    assert not any(isinstance(item, str) for item in items)
+    for item in items:
+        phrases = [query for query in item.queries if len(query) > 1]
+        assert phrases and all([word] in item.queries for query in phrases for word in query)
+        whole = dict(zip(map(tuple, item.queries), item.masks > 0, strict=True))
+        assert all((whole[tuple(query)] <= whole[(word,)]).all() for query in phrases for word in query)
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=2e-3)
+    history = []
+    for _ in range(10):
+        parts = objective(objective.collate(items))
+        parts["total"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        history.append(parts["total"].item())
+    assert history[-1] < 0.9 * history[0]
+
+
+def test_prompts_approach_those_of_their_words(samples: list[Sample], tmp_path: Path) -> None:
+    model = small_model(tmp_path).train()
+    weights = LossWeights(bce=0, dice=0, prompt=4.0)
+    config = CONFIG.model_copy(update={"losses": weights})
+    with pytest.raises(CheckpointError, match=r"needs word prompts"):
+        Answers(model, config, by_video(samples))
+    save_word_prompts(["red", "cat", "horse"], torch.randn(3, 128), tmp_path / "before")
+    objective = Answers(model, config, by_video(samples), str(tmp_path / "before"))
+    items = [item for i in range(4) if not isinstance(item := objective.items[(0, i)], str)]
+    taught = objective.collate(items)
+    assert taught.known.any() and not taught.known.all()
+    parts = objective(taught)
+    assert set(parts) == {"text", "prompt", "total"}
+    parts["prompt"].backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.prompt_adapter.parameters())
+    assert all(p.grad is None for p in model.mask_decoder.parameters())
+    objective.keep(tmp_path / "after")
+    again = load_word_prompts(tmp_path / "after")
+    assert again is not None and again[0] == ["red", "cat", "horse"]
+
+
+def test_words_that_describe_an_object() -> None:
+    caption = GroundedText(
+        "A red cat moves left while a large dog stays.",
+        (Span(2, 9, (0,)), Span(29, 38, (1,))),
+        tuple(MaskTrack(i, (1, 1), (None,)) for i in range(2)),
+    )
+    assert clauses(caption) == {
+        0: ["red", "cat", "moves", "left", "while", "a"],
+        1: ["large", "dog", "stays"],
+    }
+
+
+def test_videos_of_different_sizes_meet_in_one_batch(samples: list[Sample], tmp_path: Path) -> None:
+    model = small_model(tmp_path).train()
+    items = [AnswerItems(by_video(samples), model, CONFIG)[(0, i)] for i in range(2)]
+    small, large = (item for item in items if not isinstance(item, str))
+    cut = replace(
+        small, mask_frames=small.mask_frames[:, :64, :96], masks=[mask[:, :64, :96] for mask in small.masks]
+    )
+    batch = collate([cut, large], model)
+    assert batch.mask_frames.shape[2:4] == large.mask_frames.shape[1:3]
+    own = batch.masks[: len(small.masks)]
+    assert (own[:, :, 64:] == -1).all() and (own[:, :, :64, 96:] == -1).all()
+    assert torch.equal(own[:, :, :64, :96] > 0, torch.stack([torch.from_numpy(m) > 0 for m in cut.masks]))
+    assert torch.isfinite(losses(model(batch), batch, CONFIG.losses)["total"])
+
+
+def test_recomputing_activations_changes_no_gradient(samples: list[Sample], tmp_path: Path) -> None:
+    gradients = []
+    for again in (False, True):
+        model = small_model(tmp_path).train()
+        if again:
+            recompute_activations(model)
+        item = AnswerItems(by_video(samples), model, CONFIG)[(0, 0)]
+        assert not isinstance(item, str)
+        batch = collate([item], model)
+        losses(model(batch), batch, CONFIG.losses)["total"].backward()
+        gradients.append([p.grad for p in model.image_encoder.parameters() if p.grad is not None])  # type: ignore[union-attr]
+    assert gradients[0] and all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
