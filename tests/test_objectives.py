@@ -72,7 +72,7 @@ def test_each_object_is_prompted_by_its_own_seg_token(samples: list[Sample], tmp
     model.prompt_adapter.register_forward_hook(lambda module, args, output: seen.append(args[0]))
     with torch.no_grad():
         model(batch)
-        prefix = model.read(batch.clips)
+        prefix, _ = model.read(batch.clips)
         _, states = model.language_model.teach(prefix, batch.rows, batch.ids, batch.learned)
     torch.testing.assert_close(seen[0], states[batch.seg[:, 0], batch.seg[:, 1]], atol=1e-4, rtol=1e-4)
 
