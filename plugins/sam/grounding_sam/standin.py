@@ -211,7 +211,7 @@ def grounding_dino(folder: Path) -> Path:
             "num_hidden_layers": 1,
             "num_attention_heads": 2,
         },
-        d_model=32,
+        d_model=64,  # a norm over 32 groups sees one cell of a small frame
         num_queries=4,
         encoder_layers=1,
         decoder_layers=2,
