@@ -59,6 +59,7 @@ class TestSam3(MaskDecoderConformance):
         return {"weights": str(standin.sam3(folder / "sam3")), "mode": "memory", "prompt_tokens": 2}
 
 
+@pytest.mark.slow
 class TestSam3Framewise(TestSam3):
     @classmethod
     def make_options(cls, folder: Path) -> Mapping[str, Any]:
