@@ -156,6 +156,7 @@ def test_plugin_in_the_docs_fits_the_tiny_recipe(tmp_path: Path) -> None:
     assert "linear" in shown
 
 
+@pytest.mark.slow
 def test_encoder_in_the_docs_conforms(tmp_path: Path) -> None:
     from grounding_core.scaffold import write_plugin
 

@@ -96,16 +96,16 @@ KINDS = {
     ),
     "frames and chunk": (
         ["sampling.frames=6"],
-        {"sampling.frames": "6 is not a multiple of the 4 frames video_encoder takes"},
+        {"sampling.frames": "6 is not a multiple of the 8 frames video_encoder takes"},
     ),
     "frames, chunk and stride": (
         ["video_encoder.type=striding"],
         {"sampling.frames": "8 is not a multiple of the 12 frames video_encoder takes"},
     ),
     "context": (
-        ["language_model.context=384"],
+        ["language_model.context=700"],
         {
-            "language_model": "context of 384 tokens is too short for 256 visual tokens and answers of 128; "
+            "language_model": "context of 700 tokens is too short for 640 visual tokens and answers of 128; "
             "use fewer frames, more pooling or shorter answers"
         },
     ),

@@ -29,7 +29,16 @@ def test_trains_goes_on_and_its_checkpoint_answers(tmp_path: Path, monkeypatch: 
     sprites.prepare(tmp_path / "data", split="train", videos=4)
     sprites.prepare(tmp_path / "data", split="val", videos=1)
     data = ["--data", "sprites", "--validation", "sprites", "--data-root", "data", "--out", "run"]
-    small = ["--set", "training.videos=2", "--set", "training.workers=0", "--set", "training.queries=3"]
+    small = [
+        "--set",
+        "training.stages=[]",
+        "--set",
+        "training.videos=2",
+        "--set",
+        "training.workers=0",
+        "--set",
+        "training.queries=3",
+    ]
     run("train", "videoglamm-tiny", *data, *small, "--set", "training.steps=2")
     run("train", "videoglamm-tiny", *data, *small, "--set", "training.steps=3")
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]

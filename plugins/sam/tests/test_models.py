@@ -37,6 +37,7 @@ class TestGroundingDinoSam2(GrounderConformance):
         }
 
 
+@pytest.mark.slow
 class TestSam3(GrounderConformance):
     name = "sam3"
 

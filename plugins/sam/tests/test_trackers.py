@@ -48,6 +48,7 @@ class TestEdgeTam(MaskDecoderConformance):
         return {"weights": str(standin.edgetam(folder / "edgetam")), "mode": "memory"}
 
 
+@pytest.mark.slow
 class TestSam3(MaskDecoderConformance):
     name = "sam3"
     # The coarsest of the four feature maps is the detector's.
@@ -150,6 +151,7 @@ def session_masks(
 
 
 @torch.inference_mode()
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PROMPTS)
 def test_propagation_is_what_a_session_gives(
     family: tuple[Tracker, type], frames: np.ndarray, kind: str
