@@ -7,7 +7,12 @@ import zipfile
 from pathlib import Path
 
 NEEDED = {
-    "grounding_core": ("grounding_core/py.typed", "templates/plugin.py.txt", "benchmarks/run.py", "licenses/LICENSE"),
+    "grounding_core": (
+        "grounding_core/py.typed",
+        "templates/plugin.py.txt",
+        "benchmarks/run.py",
+        "licenses/LICENSE",
+    ),
     "grounding_videoglamm": (
         "recipes/videoglamm.yaml",
         "recipes/videoglamm-tiny.yaml",

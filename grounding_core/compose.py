@@ -287,8 +287,8 @@ def _check_decoder(
             problems.append(
                 (
                     "mask_decoder",
-                    f"{parts['mask_decoder'].name} decodes frame by frame, and task {task} follows objects by "
-                    "memory; use a decoder, or a mode of it, that tracks",
+                    f"{parts['mask_decoder'].name} decodes frame by frame, and task {task} follows objects "
+                    "by memory; use a decoder, or a mode of it, that tracks",
                 )
             )
 

@@ -130,7 +130,7 @@ class GroundingModel(nn.Module):
         return Context(video, prefix, visual, self.mask_decoder.open(video))
 
     def read(self, clips: Sequence[Tensor], *, single_image: bool = False) -> tuple[Prefix, Tensor]:
-        """System text and visual tokens of b videos, read into the language model; and the tokens (b, m, dl)."""
+        """System text and visual tokens of b videos, read into the language model; and those tokens."""
         head = self.prompts.layout.partition(VISUAL)[0]
         lm = self.language_model
         text = [*lm.start_ids, *lm.tokenize(head)]

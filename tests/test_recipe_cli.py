@@ -48,7 +48,11 @@ def test_counts_are_those_of_the_model(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_frozen_is_not_trained(tmp_path: Path, override: str, trained: float) -> None:
-    (part,) = (p for p in outline(plan(small_recipe(tmp_path, override, "training.stages=[]"))) if p.role == "language_model")
+    (part,) = (
+        p
+        for p in outline(plan(small_recipe(tmp_path, override, "training.stages=[]")))
+        if p.role == "language_model"
+    )
     assert 0 <= part.trained < part.parameters
     assert (part.trained > 0) == (trained > 0)
 

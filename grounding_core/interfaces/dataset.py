@@ -33,7 +33,7 @@ class Truth:
         others: boxes of each other object that the video's annotations hold (grounding: not asked for; gcg:
             not named by the caption), where a set has them.
         annotated: frames that carry truth; None means every frame. Frames outside are not scored.
-        ignored: refseg: pixels that are not scored (DAVIS's void, ReasonSeg's ignored regions); None: all are.
+        ignored: refseg: pixels that are not scored (DAVIS's void, ReasonSeg's ignored regions).
         foreground: refseg: every object of the video together, where a set has it (ReVOS, for robustness).
     """
 
