@@ -204,7 +204,7 @@ def test_a_single_image_may_go_through_the_image_branch_alone(tmp_path: Path) ->
     model = small_model(tmp_path, "sampling.single_image=image_branch", "image_adapter.pool_images=false")
     context = model.encode(clip(1))
     head = len(model.language_model.tokenize("<|user|>"))
-    assert context.prefix.length == head + 64  # the unpooled 8 x 8 grid of one frame
+    assert context.prefix.length == head + 256  # the unpooled 16 x 16 grid of one frame
     assert isinstance(model.ground(context, "the cat"), GroundedText)
 
 
