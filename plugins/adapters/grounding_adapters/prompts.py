@@ -62,11 +62,11 @@ class LookAgain(PromptAdapter):
         self.thinks = nn.ModuleList(feed_forward(width) for _ in range(config.layers))
         self.project = nn.Linear(width, target.prompt_tokens * target.prompt_width)
 
-    def forward(self, states: Tensor, frames: Tensor) -> Tensor:
+    def forward(self, states: Tensor, frames: Tensor) -> Tensor:  # type: ignore[override]  # as sees_frames says
         keys = torch.cat([self.nothing.expand(len(states), 1, -1), frames], dim=1)
         queries = states[:, None]
         for look, think in zip(self.looks, self.thinks, strict=True):
             queries = queries + look(queries, keys)
             queries = queries + think(queries)
-        prompts: Tensor = self.project(queries[:, 0])
-        return prompts.unflatten(1, self.shape)
+        prompts: Tensor = self.project(queries[:, 0]).unflatten(1, self.shape)
+        return prompts

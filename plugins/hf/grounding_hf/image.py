@@ -42,7 +42,8 @@ class HfImage(FeatureMapEncoder):
         if features.ndim == 4:
             return features
         rows = grid_side(features.shape[1], self.size, self.tower.config)
-        return features[:, -rows * rows :].transpose(1, 2).unflatten(2, (rows, rows))
+        found: Tensor = features[:, -rows * rows :].transpose(1, 2).unflatten(2, (rows, rows))
+        return found
 
 
 def features_of(tower: Any, inputs: dict[str, Any], layer: int) -> Tensor:

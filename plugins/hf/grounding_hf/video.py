@@ -86,13 +86,14 @@ class HfVideo(VideoEncoder):
         count = times * (self.size // height) * (self.size // width)
         if len(features) != len(pixels) or features.shape[1] < count:
             raise ValueError(f"layer {self.layer} holds no clips")
-        return features[:, -count:].unflatten(1, (times, -1))
+        frames: Tensor = features[:, -count:].unflatten(1, (times, -1))
+        return frames
 
     def forward(self, clips: Sequence[Tensor]) -> Tensor:
         pixels = squares(clips, self.size, self.fit, self.mean, self.std, next(self.parameters()))
         chunks = pixels.unflatten(1, (-1, self.frames)).flatten(0, 1)
-        features = self.features(chunks)
-        return features.unflatten(0, (len(clips), -1)).flatten(1, 2)
+        features: Tensor = self.features(chunks).unflatten(0, (len(clips), -1))
+        return features.flatten(1, 2)
 
 
 def _tubelet(found: Any) -> tuple[int, int, int] | None:

@@ -73,7 +73,8 @@ class Sam1Decoder(MaskDecoder):
 
     @property
     def _weight(self) -> Tensor:
-        return self.network.prompt_encoder.no_mask_embed.weight
+        weight: Tensor = self.network.prompt_encoder.no_mask_embed.weight
+        return weight
 
     def image_features(self, frames: Tensor) -> Tensor:
         """Features (t, dp, h, w) of uint8 frames (t, H, W, 3): resized, then padded below and right."""

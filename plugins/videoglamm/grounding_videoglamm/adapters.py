@@ -45,7 +45,7 @@ class MlpPoolAdapter(VisionAdapter):
         return frames // source.stride * grid[0] * grid[1]
 
     def forward(self, features: Tensor) -> Tensor:
-        tokens = self.project(features)
+        tokens: Tensor = self.project(features)
         b, t, _, width = tokens.shape
         if self.config.grid is not None and (t > 1 or self.config.pool_images):
             assert self.source.grid is not None

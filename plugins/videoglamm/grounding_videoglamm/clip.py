@@ -90,8 +90,9 @@ class ClipEncoder(ImageEncoder):
 
     def features(self, pixels: Tensor) -> Tensor:
         """Preprocessed clips (b, t, 3, size, size) -> features (b, t, n, dv)."""
-        features = self.tower(pixel_values=pixels.flatten(0, 1)).last_hidden_state[:, 1:]
-        return features.unflatten(0, pixels.shape[:2])
+        found = self.tower(pixel_values=pixels.flatten(0, 1)).last_hidden_state[:, 1:]
+        features: Tensor = found.unflatten(0, pixels.shape[:2])
+        return features
 
     def forward(self, clips: Sequence[Tensor]) -> Tensor:
         return self.features(self.pixels(clips))

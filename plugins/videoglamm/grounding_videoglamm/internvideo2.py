@@ -161,7 +161,7 @@ class InternVideo2Encoder(VideoEncoder):
         b, t = pixels.shape[:2]
         frames = self.config.frames
         chunks = pixels.reshape(b * t // frames, frames, *pixels.shape[2:]).transpose(1, 2)
-        x = self.patch_embed(chunks)
+        x: Tensor = self.patch_embed(chunks)
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
         for block in self.blocks:
             x = block(x)

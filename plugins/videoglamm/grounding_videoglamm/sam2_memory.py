@@ -87,7 +87,7 @@ class Memory:
             positions.append(where + time[offset - 1])
         pointers, pointer_positions = self._pointer_tokens()
         k, d, h, w = coarse.shape
-        conditioned = net.memory_attention(
+        conditioned: Tensor = net.memory_attention(
             current_vision_features=coarse.flatten(2).permute(2, 0, 1),
             current_vision_position_embeddings=position.expand(-1, k, -1),
             memory=torch.cat([*tokens, pointers]),

@@ -27,9 +27,9 @@ def numbered_tokenizer(
         end: id that ends an answer.
     """
     # Special tokens are found inside words too: none of them may be the beginning of a number.
-    names = {0: "<0>", start: f"<{start}>", end: f"<{end}>"} | dict(special)
-    names = {index: names.get(index, f"w{index}") for index in range(size)}
-    words = {word: index for index, word in names.items()}
+    own = {0: "<0>", start: f"<{start}>", end: f"<{end}>"} | dict(special)
+    names = [own.get(index, f"w{index}") for index in range(size)]
+    words = {word: index for index, word in enumerate(names)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token=names[0]))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     ends = {"bos_token": start, "eos_token": end}

@@ -180,7 +180,7 @@ class Tracker(MaskDecoder):
         if dense is None:
             dense = net.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand_as(conditioned)
         position = net.get_image_wide_positional_embeddings().expand(len(conditioned), -1, -1, -1)
-        masks, iou, tokens, score = net.mask_decoder(
+        found: tuple[Tensor, Tensor, Tensor, Tensor] = net.mask_decoder(
             image_embeddings=conditioned,
             image_positional_embeddings=position,
             sparse_prompt_embeddings=sparse,
@@ -188,11 +188,12 @@ class Tracker(MaskDecoder):
             multimask_output=multimask,
             high_resolution_features=list(features.fine),
         )
-        return masks, iou, tokens, score
+        return found
 
     def without_memory(self, features: Features) -> Tensor:
         """Coarse features of frames that have no memory to look at."""
-        return features.coarse + self.network.no_memory_embedding.view(1, -1, 1, 1)
+        added: Tensor = self.network.no_memory_embedding.view(1, -1, 1, 1)
+        return features.coarse + added
 
     def forward(self, frames: Tensor, prompts: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`MaskDecoder.forward`: framewise, one mask, no memory, as the reference trains."""

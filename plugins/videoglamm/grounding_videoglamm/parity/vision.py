@@ -101,4 +101,5 @@ def sam2_features(checks: Checks, model: Converted) -> None:
 def _chunks(tokens: Tensor, golden: Golden) -> Tensor:
     """(1, t, n, d) as (1, chunks, frames a chunk * n, d)."""
     chunk = golden.config["chunk_size"]
-    return tokens.unflatten(1, (-1, chunk)).flatten(2, 3)
+    chunks: Tensor = tokens.unflatten(1, (-1, chunk))
+    return chunks.flatten(2, 3)
