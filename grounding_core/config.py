@@ -29,6 +29,7 @@ ROLES: dict[str, Kind] = {
 QUESTION = "{question}"
 VISUAL = "{visual}"
 TEXT = "{text}"
+NAME = "{name}"
 
 
 Floats = Literal["fp32", "bf16", "fp16"]
@@ -98,8 +99,14 @@ class Prompts(_Strict):
         default=False, description="Lower-case a `refer` expression, as the reference does."
     )
     answer: str = Field(
-        default="It is [SEG].", description="Answer taught for refer, ask and locate; holds the seg token."
+        default="It is [SEG].",
+        description="Answer taught for refer, ask and locate; holds the seg token. {name} stands for the phrase "
+        "by which a caption of the video names the object; for what was asked where none does.",
     )
+
+    def short_answer(self, name: str) -> str:
+        """The answer to teach about an object of this name."""
+        return self.answer.replace(NAME, name)
 
     def question(self, kind: str, text: str) -> str:
         """The question as the model reads it."""

@@ -23,7 +23,7 @@ from grounding_core.training.config import TrainConfig
 from grounding_core.training.data import Position
 from grounding_core.training.losses import losses
 from grounding_core.training.objective import Objective
-from grounding_core.training.vocabulary import load_word_prompts, phrases, save_word_prompts
+from grounding_core.training.vocabulary import load_word_prompts, phrases, save_word_prompts, words_of
 from grounding_core.types import Query
 from grounding_core.video import sample_indices
 
@@ -87,7 +87,7 @@ class AnswerItems(TorchDataset[Item | str]):
         self.groups = groups
         self.config = config
         self.encoder_frames = model.sampling.frames
-        self.short_answer = model.prompts.answer
+        self.prompts = model.prompts
         self.seg_token = model.seg.token
 
     def __getitem__(self, position: Position) -> Item | str:
@@ -110,22 +110,49 @@ class AnswerItems(TorchDataset[Item | str]):
         indices = sample_indices(len(video), self.encoder_frames)
         frames = torch.from_numpy(video.frames([*indices, *mask_indices]))
         turns, masks, words = [], [], []
-        named = self._named([samples[i] for i in captions]) if self.config.losses.prompt > 0 else {}
+        names = Names([samples[i].load_truth() for i in captions], mask_indices)
         for i in sorted(int(i) for i in chosen):
-            text, tracks = answer_of(samples[i], samples[i].load_truth(), self.short_answer, self.seg_token)
+            truth = samples[i].load_truth()
+            name = names.phrase(truth.tracks) or samples[i].query.text
+            text, tracks = answer_of(samples[i], truth, self.prompts.short_answer(name), self.seg_token)
             turns.append((samples[i].query, text))
             masks += [track.masks(mask_indices).astype(np.uint8) for track in tracks]
-            words += [named.get(track.frames, []) for track in tracks]
+            words += [names.words(track) if self.config.losses.prompt > 0 else [] for track in tracks]
         return Item(samples[0].id, frames[: len(indices)], frames[len(indices) :], turns, masks, words)
 
-    def _named(self, captions: Sequence[Sample]) -> dict[tuple[bytes | None, ...], list[str]]:
-        """Masks of an object -> the words of its phrases; data sets of several tasks number objects apart."""
-        named: dict[tuple[bytes | None, ...], list[str]] = {}
-        for truth in (sample.load_truth() for sample in captions):
+
+class Names:
+    """What the captions of a video call its objects. Tasks number objects apart: the masks tell which is which."""
+
+    def __init__(self, captions: Sequence[Truth], indices: Sequence[int]) -> None:
+        """Args:
+        captions: the video's captions with their tracks.
+        indices: frames by which a group of objects is told.
+        """
+        self.indices = indices
+        self.tracks: list[tuple[MaskTrack, list[str]]] = []
+        for truth in captions:
             if truth.caption is not None:
-                words = phrases(truth.caption)
-                named |= {track.frames: words[track.id] for track in truth.tracks if track.id in words}
-        return named
+                said = phrases(truth.caption)
+                self.tracks += [(track, said[track.id]) for track in truth.tracks if track.id in said]
+
+    def phrase(self, tracks: Sequence[MaskTrack]) -> str:
+        """The phrase that names a single object; empty if none does."""
+        known = [said for track, said in self.tracks if len(tracks) == 1 and track.frames == tracks[0].frames]
+        return known[0][0] if known else ""
+
+    def words(self, track: MaskTrack) -> list[str]:
+        """The words of an object's phrases; of several objects in one track, the words that they share."""
+        for known, said in self.tracks:
+            if known.frames == track.frames:
+                return words_of(said)
+        whole = track.masks(self.indices)
+        shares = [
+            set(words_of(said))
+            for known, said in self.tracks
+            if (own := known.masks(self.indices)).any() and not (own & ~whole).any()
+        ]
+        return sorted(set.intersection(*shares)) if shares else []
 
 
 def collate(items: Sequence[Item], model: GroundingModel, *, blind: bool = False) -> Batch:

@@ -72,7 +72,8 @@ def train(
     stages = config.staged()
     found = [pool(sources, stage) for stage in stages]
     console = Console(stderr=True)
-    samples = [sample for own in found for group in own.groups for sample in group]
+    # Each once, so that what is trained in several stages does not count more for the tokenizer.
+    samples = list({id(sample): sample for own in found for group in own.groups for sample in group}.values())
     state = PartialState()
     for number, (stage, own) in enumerate(zip(stages, found, strict=True), start=1):
         folder = out / f"{number}-{stage.name}" if config.stages else out

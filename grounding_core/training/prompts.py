@@ -28,6 +28,7 @@ from grounding_core.training.vocabulary import (
     load_word_prompts,
     phrases,
     save_word_prompts,
+    words_of,
 )
 
 
@@ -64,7 +65,9 @@ class AskedItems(TorchDataset[Asked | str]):
             video, truth = sample.open_video(), sample.load_truth()
             described = phrases(truth.caption) if truth.caption is not None else {}
             known = {
-                track.id: frozenset(self.index[word] for word in described[track.id] if word in self.index)
+                track.id: frozenset(
+                    self.index[word] for word in words_of(described[track.id]) if word in self.index
+                )
                 for track in truth.tracks
                 if track.id in described
             }

@@ -22,31 +22,39 @@ FILE = "words.safetensors"
 _WORD = re.compile(r"[^\W_]+")
 
 
-def clauses(caption: GroundedText) -> dict[int, list[str]]:
-    """Track id -> the words that describe it: its phrases, each with what follows up to the next phrase."""
+def clauses(caption: GroundedText) -> dict[int, tuple[list[str], list[str]]]:
+    """Track id -> the words of its phrases, and those that follow each up to the next phrase."""
     spans = sorted(caption.spans, key=lambda span: span.start)
-    found: dict[int, list[str]] = {}
+    found: dict[int, tuple[list[str], list[str]]] = {}
     for span, after in zip(spans, [*spans[1:], None], strict=True):
-        text = caption.text[span.start : after.start if after else None]
+        name = caption.text[span.start : span.end]
+        rest = caption.text[span.end : after.start if after else None]
         for track in span.tracks:
-            found.setdefault(track, []).extend(_WORD.findall(text.lower()))
+            names, deeds = found.setdefault(track, ([], []))
+            names += words_of([name])
+            deeds += words_of([rest])
     return found
 
 
 def phrases(caption: GroundedText) -> dict[int, list[str]]:
-    """Track id -> the words of its phrases alone."""
+    """Track id -> its phrases."""
     found: dict[int, list[str]] = {}
     for span in caption.spans:
         for track in span.tracks:
-            found.setdefault(track, []).extend(_WORD.findall(caption.text[span.start : span.end].lower()))
+            found.setdefault(track, []).append(caption.text[span.start : span.end])
     return found
+
+
+def words_of(texts: Sequence[str]) -> list[str]:
+    """The words of phrases, in lower case."""
+    return [word for text in texts for word in _WORD.findall(text.lower())]
 
 
 class Vocabulary:
     """Words of the captions, each with its weight: words that describe everything say nothing (idf)."""
 
     def __init__(self, captions: Sequence[GroundedText], *, least: int = 2) -> None:
-        described = [set(words) for caption in captions for words in clauses(caption).values()]
+        described = [{*names, *deeds} for caption in captions for names, deeds in clauses(caption).values()]
         counts = Counter(word for words in described for word in words)
         self.words = sorted(word for word, count in counts.items() if count >= least)
         self.index = {word: i for i, word in enumerate(self.words)}

@@ -38,14 +38,17 @@ class Described:
         id: of its sample, for messages.
         frames: uint8 (t, H, W, 3), for the encoders.
         masks: (k, t, H, W) of the objects.
-        words: (k, v) how much each word of the vocabulary describes each object; a row adds up to 1.
+        names: (k, v) how much each word of the vocabulary says what each object is: the words of its phrases;
+            a row adds up to 1, or to 0 where there are none.
+        deeds: (k, v) likewise what else its clauses say: what it does.
         single: (s,) indices of frames for parts that see each frame by itself.
     """
 
     id: str
     frames: Tensor
     masks: Tensor
-    words: Tensor
+    names: Tensor
+    deeds: Tensor
     single: Tensor
 
 
@@ -69,8 +72,8 @@ class DescribedItems(TorchDataset[Described | str]):
         try:
             video, truth = sample.open_video(), sample.load_truth()
             indices = sample_indices(len(video), self.frames)
-            words = clauses(truth.caption) if truth.caption is not None else {}
-            tracks = [track for track in truth.tracks if track.id in words]
+            said = clauses(truth.caption) if truth.caption is not None else {}
+            tracks = [track for track in truth.tracks if track.id in said]
             if not tracks:
                 return f"{sample.id}: its caption points at no object"
             rng = np.random.default_rng((self.config.seed, epoch, index))
@@ -78,7 +81,10 @@ class DescribedItems(TorchDataset[Described | str]):
                 sample.id,
                 torch.from_numpy(video.frames(indices)),
                 torch.from_numpy(np.stack([track.masks(indices) for track in tracks]).astype(np.uint8)),
-                torch.stack([self.vocabulary.target(words[track.id]) for track in tracks]),
+                *(
+                    torch.stack([self.vocabulary.target(said[track.id][part]) for track in tracks])
+                    for part in (0, 1)
+                ),
                 torch.from_numpy(np.resize(rng.permutation(len(indices)), self.config.mask_frames)),
             )
         except (VideoError, DataError) as error:
@@ -132,8 +138,12 @@ class Words(Objective):
         return {**found, "total": torch.stack(list(found.values())).sum()}
 
     def _loss(self, role: str, batch: Sequence[Described]) -> Tensor:
-        """Cross-entropy of the words at each place, weighted by how much of it objects cover."""
+        """Cross-entropy of the words at each place, weighted by how much of it objects cover.
+
+        A single frame shows what a thing is; what it does is the video encoder's to learn.
+        """
         part, masks = getattr(self.model, role), [item.masks for item in batch]
+        words = [item.deeds if role == "video_encoder" else item.names for item in batch]
         if role == "video_encoder":
             features, grid = part([item.frames for item in batch]), self.model.plan.specs[role].grid
         else:
@@ -147,8 +157,7 @@ class Words(Objective):
                 grid = maps.shape[-2:]
         shape = (features.shape[1], *grid)
         cover = [F.adaptive_avg_pool3d(mask.float(), shape).flatten(1) for mask in masks]
-        target = torch.stack([own.T @ item.words for own, item in zip(cover, batch, strict=True)])
+        target = torch.stack([own.T @ row for own, row in zip(cover, words, strict=True)])
         logits = self.heads[role](features.flatten(1, 2)).float()
-        covered = torch.cat([own.sum(0) for own in cover]).sum().clamp(min=1)
-        loss: Tensor = -(target * logits.log_softmax(-1)).sum() / covered
+        loss: Tensor = -(target * logits.log_softmax(-1)).sum() / target.sum().clamp(min=1)
         return loss

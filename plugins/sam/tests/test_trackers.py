@@ -26,21 +26,23 @@ from grounding_core.testing import MaskDecoderConformance
 from grounding_core.video import Video
 
 UNREACHED = (
-    "network.memory_*",
     "network.mask_downsample*",
-    "network.object_pointer_proj*",
-    "network.no_object_pointer",
     "network.no_memory_positional_encoding",
-    "network.occlusion_spatial_embedding_parameter",
-    "network.temporal_positional_encoding_projection_layer.*",
     "network.prompt_encoder.*",
     "network.mask_decoder.iou_prediction_head.*",
+)
+MEMORY = (
+    "network.memory_*",
+    "network.object_pointer_proj*",
+    "network.no_object_pointer",
+    "network.occlusion_spatial_embedding_parameter",
+    "network.temporal_positional_encoding_projection_layer.*",
 )
 
 
 class TestEdgeTam(MaskDecoderConformance):
     name = "edgetam"
-    unreached = (*UNREACHED, "network.spatial_perceiver.*")
+    unreached = UNREACHED
     tolerance = 2e-3
 
     @classmethod
@@ -62,6 +64,8 @@ class TestSam3(MaskDecoderConformance):
 
 @pytest.mark.slow
 class TestSam3Framewise(TestSam3):
+    unreached = (*TestSam3.unreached, *MEMORY)
+
     @classmethod
     def make_options(cls, folder: Path) -> Mapping[str, Any]:
         return {"weights": str(standin.sam3(folder / "sam3")), "mode": "framewise"}

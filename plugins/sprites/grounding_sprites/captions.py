@@ -31,10 +31,8 @@ _JOINTS: dict[int, list[tuple[str, str]]] = {
 
 
 def caption(facts: Facts) -> Caption:
-    """Every thing with its motion, in the order in which they appear."""
-    order = sorted(
-        facts.things, key=lambda thing: (thing.poses.count(None) * (thing.poses[0] is None), thing.id)
-    )
+    """Every thing with its motion, in the order in which they appear; of several at once the leftmost first."""
+    order = sorted(facts.things, key=_appearance)
     words: list[str] = []
     phrases = []
     names: set[str] = set()
@@ -50,6 +48,11 @@ def caption(facts: Facts) -> Caption:
         words += [joint] if joint else []
         starts = mark == "."
     return Caption(" ".join(words), tuple(phrases))
+
+
+def _appearance(thing: Thing) -> tuple[int, float]:
+    """First frame of a thing, and how far from the left it is then."""
+    return next((frame, pose.x) for frame, pose in enumerate(thing.poses) if pose is not None)
 
 
 def _size_word(thing: Thing) -> list[str]:

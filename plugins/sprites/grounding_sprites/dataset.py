@@ -30,13 +30,13 @@ class Sprites(GeneratedDataset):
         "grounding": Reading("vidstg"),
         "gcg": Reading("video-gcg"),
     }
-    splits: ClassVar[Mapping[str, int]] = {"train": 3000, "val": 60, "test": 60}
+    splits: ClassVar[Mapping[str, int]] = {"train": 6000, "val": 60, "test": 60}
     default_split: ClassVar[str] = "test"
     licence: ClassVar[str] = (
         "CC BY-SA 4.0 (https://creativecommons.org/licenses/by-sa/4.0/). Sprites: OpenMoji, the open-source "
         "emoji and icon project (https://openmoji.org), recoloured. Made locally by grounding-sprites."
     )
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
 
     def prepare(
         self,

@@ -125,6 +125,21 @@ class PatchEmbed(nn.Module):
         return out.flatten(2).transpose(1, 2)
 
 
+def sinusoids(width: int, frames: int, side: int) -> Tensor:
+    """Initial position embeddings (frames * side * side, width): a quarter tells the frame, the rest row and column.
+
+    The public code starts from such embeddings too (``pos_embed.py``); a checkpoint overwrites them.
+    """
+    share = width // 8 * 2
+    grid = torch.meshgrid(torch.arange(frames), torch.arange(side), torch.arange(side), indexing="ij")
+    parts = []
+    for place, size in zip(grid, (share, (width - share) // 2, width - share - (width - share) // 2), strict=True):
+        rates = 10000.0 ** -(torch.arange((size + 1) // 2) / max(size / 2, 1))
+        angles = place.reshape(-1, 1) * rates
+        parts.append(torch.cat([angles.sin(), angles.cos()], dim=1)[:, :size])
+    return torch.cat(parts, dim=1)
+
+
 class InternVideo2Encoder(VideoEncoder):
     """Features of the last block that is run, class token dropped, no final norm."""
 
@@ -133,11 +148,10 @@ class InternVideo2Encoder(VideoEncoder):
     def __init__(self, config: InternVideo2Config) -> None:
         super().__init__()
         self.config = config
-        tokens = config.frames * (config.image_size // config.patch_size) ** 2
         self.patch_embed = PatchEmbed(config.width, config.patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
-        self.pos_embed = nn.Parameter(torch.zeros(1, tokens + 1, config.width))
-        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        start = sinusoids(config.width, config.frames, config.image_size // config.patch_size)
+        self.pos_embed = nn.Parameter(F.pad(start, (0, 0, 1, 0))[None])
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
 

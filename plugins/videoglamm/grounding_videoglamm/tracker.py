@@ -39,6 +39,11 @@ class TrackerConfig(ComponentConfig):
     hide_absent: bool = Field(
         default=False, description="Framewise: no mask where the object score says that the object is absent."
     )
+    multimask: bool = Field(
+        default=True,
+        description="Memory: choose among three masks by predicted IoU, as the reference does; false: one mask, "
+        "for networks whose IoU head was not trained.",
+    )
     bf16_memory: bool = Field(
         default=True, description="Round memory to bfloat16 even in fp32, as the reference does."
     )
@@ -77,6 +82,7 @@ class Step:
 
     Attributes:
         logits: (k, 4h, 4w) of the mask with the best predicted IoU; -1024 where the object is absent.
+        mask: (k, 4h, 4w) the same, whether the object is there or not.
         iou: (k, 3) predicted IoU of the three masks.
         score: (k, 1) object score logits; the object is absent where they are not above 0.
         memory: (k, dm, h, w) features remembered of this frame.
@@ -84,6 +90,7 @@ class Step:
     """
 
     logits: Tensor
+    mask: Tensor
     iou: Tensor
     score: Tensor
     memory: Tensor
@@ -196,7 +203,9 @@ class Tracker(MaskDecoder):
         return features.coarse + added
 
     def forward(self, frames: Tensor, prompts: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`MaskDecoder.forward`: framewise, one mask, no memory, as the reference trains."""
+        """See :meth:`MaskDecoder.forward`: as configured, framewise (the reference trains so) or by memory."""
+        if self.config.mode == "memory" and len(prompts):
+            return self._trained_by_memory(frames, prompts, owner)
         t = frames.shape[1]
         features = self.image_features(frames.flatten(0, 1))
         k = len(prompts)
@@ -208,6 +217,21 @@ class Tracker(MaskDecoder):
         sparse = prompts[:, None].expand(-1, t, -1, -1).reshape(k * t, 1, *prompts.shape[1:])
         masks, _, _, score = self.masks(own, self.without_memory(own), sparse, multimask=False)
         return masks[:, 0, 0].unflatten(0, (k, t)), score[:, 0, 0].unflatten(0, (k, t))
+
+    def _trained_by_memory(self, frames: Tensor, prompts: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
+        """Each video's objects, prompted on its first frame and followed through the others."""
+        parts, rows = [], []
+        for video in owner.unique():
+            own = (owner == video).nonzero()[:, 0]
+            features = self.image_features(frames[video])
+            steps = list(self._remember([features], self._first(prompts[own]), frames=len(features)))
+            masks = torch.stack([step.mask for step in steps], dim=1)
+            scores = torch.stack([step.score[:, 0] for step in steps], dim=1)
+            parts.append((masks, scores))
+            rows.append(own)
+        order = torch.cat(rows).argsort()
+        masks, scores = (torch.cat(part)[order] for part in zip(*parts, strict=True))
+        return masks, scores
 
     # ---- inference -------------------------------------------------------------------------------
 
@@ -267,8 +291,12 @@ class Tracker(MaskDecoder):
 
     def follow(self, scene: Scene[Features], prompts: Tensor) -> Iterator[Step]:
         """Prompt frame 0, then track forward by memory: low-resolution masks, and what is remembered."""
-        start = Start(torch.cat([self._padding(len(prompts)), prompts], dim=1), multimask=True)
-        return self._remember(self.stream(scene), start, frames=len(scene.video))
+        return self._remember(self.stream(scene), self._first(prompts), frames=len(scene.video))
+
+    def _first(self, prompts: Tensor) -> Start:
+        """A first frame that is prompted with embeddings."""
+        tokens = torch.cat([self._padding(len(prompts)), prompts], dim=1)
+        return Start(tokens, multimask=self.config.multimask)
 
     def propagate(
         self, scene: Scene[Features], prompts: SpatialPrompts, frame: int = 0
@@ -335,16 +363,17 @@ class Tracker(MaskDecoder):
                     yield self._given(features, start.masks, memory)
                     first = False
                     continue
-                multimask = start.multimask or not first
+                multimask = start.multimask if first else self.config.multimask
                 masks, iou, tokens, score = self.masks(
                     features, conditioned, sparse[:, None], multimask=multimask
                 )
                 best = iou[:, 0].argmax(-1)
                 token = tokens[rows, 0, best if tokens.shape[2] > 1 else 0]
-                logits = torch.where(score[:, 0, :, None] > 0, masks[rows, 0, best], Memory.ABSENT)
+                mask = masks[rows, 0, best]
+                logits = torch.where(score[:, 0, :, None] > 0, mask, Memory.ABSENT)
                 remembered, pointer = memory.add(features.coarse, logits, token, score[:, 0])
                 first = False
-                yield Step(logits, iou[:, 0], score[:, 0], remembered, pointer)
+                yield Step(logits, mask, iou[:, 0], score[:, 0], remembered, pointer)
 
     def _given(self, features: Features, masks: Tensor, memory: Memory) -> Step:
         """Masks (k, 1, side, side) taken as they are (``sam2_base.py``, ``_use_mask_as_output``).
@@ -369,4 +398,5 @@ class Tracker(MaskDecoder):
         token = tokens[torch.arange(len(masks), device=masks.device), 0, iou[:, 0].argmax(-1)]
         score = (masks > 0).flatten(1).any(1)[:, None].to(masks.dtype) * 20 - 10
         remembered, pointer = memory.add(features.coarse, high[:, 0], token, score)
-        return Step(low.to(masks.dtype), torch.ones_like(iou[:, 0]), score, remembered, pointer)
+        mask = low.to(masks.dtype)
+        return Step(mask, mask, torch.ones_like(iou[:, 0]), score, remembered, pointer)
