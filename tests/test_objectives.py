@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from small import small_model
@@ -12,9 +13,9 @@ from torch.nn import functional as F
 from training_runs import CONFIG, make_samples
 
 from grounding_core.errors import CheckpointError
-from grounding_core.interfaces.dataset import Sample
+from grounding_core.interfaces.dataset import Sample, Truth
 from grounding_core.masks import MaskTrack
-from grounding_core.training.answers import AnswerItems, Answers, collate
+from grounding_core.training.answers import AnswerItems, Answers, Names, collate
 from grounding_core.training.config import LossWeights
 from grounding_core.training.data import by_video
 from grounding_core.training.losses import losses, mask_bce, mask_dice
@@ -160,9 +161,47 @@ def test_words_that_describe_an_object() -> None:
         tuple(MaskTrack(i, (1, 1), (None,)) for i in range(2)),
     )
     assert clauses(caption) == {
-        0: ["red", "cat", "moves", "left", "while", "a"],
-        1: ["large", "dog", "stays"],
+        0: (["red", "cat"], ["moves", "left", "while", "a"]),
+        1: (["large", "dog"], ["stays"]),
     }
+
+
+def test_answers_name_what_the_captions_name(samples: list[Sample], tmp_path: Path) -> None:
+    model = small_model(tmp_path, 'prompts.answer="It is <p> {name} </p> [SEG]."').train()
+    config = CONFIG.model_copy(update={"queries": 20})
+    dataset = AnswerItems(by_video(samples), model, config)
+    named = 0
+    for index, group in enumerate(by_video(samples)):
+        item = dataset[(0, index)]
+        assert not isinstance(item, str)
+        caption = next(s.load_truth().caption for s in group if s.query.kind == "describe")
+        assert caption is not None
+        phrases = {caption.text[span.start : span.end] for span in caption.spans}
+        for query, answer in item.turns:
+            if query.kind != "describe":
+                name = answer.removeprefix("It is <p> ").removesuffix(" </p> [SEG].")
+                named += name in phrases
+                assert name in phrases or name == query.text
+    assert named > 20
+
+
+def test_several_objects_in_one_track_are_called_by_the_words_they_share() -> None:
+    def mask(*columns: int) -> MaskTrack:
+        frame = np.zeros((4, 6), dtype=bool)
+        frame[:, list(columns)] = True
+        return MaskTrack.from_masks(0, [frame])
+
+    tracks = [replace(mask(column), id=column) for column in range(3)]
+    caption = GroundedText(
+        "A red cat, a red dog and a blue cat.",
+        tuple(Span(*place, (i,)) for i, place in enumerate([(2, 9), (13, 20), (27, 35)])),
+        tuple(tracks),
+    )
+    names = Names([Truth(tracks=tuple(tracks), caption=caption)], [0])
+    assert names.phrase([tracks[1]]) == "red dog" and names.words(tracks[1]) == ["red", "dog"]
+    assert names.phrase([mask(0, 1)]) == "" and names.words(mask(0, 1)) == ["red"]
+    assert names.words(mask(0, 2)) == ["cat"]
+    assert names.words(mask(4)) == []
 
 
 def test_videos_of_different_sizes_meet_in_one_batch(samples: list[Sample], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,6 +25,7 @@ class InternVideo2Config(ComponentConfig):
     image_size: int = Field(default=224, description="Side of the square input in pixels.")
     patch_size: int = Field(default=14, description="Side of a patch in pixels.")
     frames: int = Field(default=4, description="Frames that are seen together.")
+    tubelet: int = Field(default=1, ge=1, description="Frames that one patch spans; a divisor of `frames`.")
     width: int = Field(default=1408, description="Width of the tower.")
     layers: int = Field(
         default=39,
@@ -33,6 +34,12 @@ class InternVideo2Config(ComponentConfig):
     heads: int = Field(default=16, description="Attention heads.")
     mlp_ratio: float = Field(default=48 / 11, description="Width of the MLPs over the width of the tower.")
     layer_scale: float = Field(default=1e-5, description="Initial layer scale; a checkpoint overwrites it.")
+
+    @model_validator(mode="after")
+    def _check_tubelet(self) -> InternVideo2Config:
+        if self.frames % self.tubelet:
+            raise ValueError(f"frames {self.frames} is not a multiple of tubelet {self.tubelet}")
+        return self
 
 
 class RmsNorm(nn.Module):
@@ -114,11 +121,12 @@ class Block(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Each frame cut into patches (a tubelet is one frame)."""
+    """Clips cut into patches of one or several frames."""
 
-    def __init__(self, width: int, patch: int) -> None:
+    def __init__(self, config: InternVideo2Config) -> None:
         super().__init__()
-        self.proj = nn.Conv3d(3, width, kernel_size=(1, patch, patch), stride=(1, patch, patch))
+        size = (config.tubelet, config.patch_size, config.patch_size)
+        self.proj = nn.Conv3d(3, config.width, kernel_size=size, stride=size)
 
     def forward(self, pixels: Tensor) -> Tensor:
         out: Tensor = self.proj(pixels)
@@ -148,9 +156,10 @@ class InternVideo2Encoder(VideoEncoder):
     def __init__(self, config: InternVideo2Config) -> None:
         super().__init__()
         self.config = config
-        self.patch_embed = PatchEmbed(config.width, config.patch_size)
+        self.patch_embed = PatchEmbed(config)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
-        start = sinusoids(config.width, config.frames, config.image_size // config.patch_size)
+        side = config.image_size // config.patch_size
+        start = sinusoids(config.width, config.frames // config.tubelet, side)
         self.pos_embed = nn.Parameter(F.pad(start, (0, 0, 1, 0))[None])
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
@@ -158,7 +167,13 @@ class InternVideo2Encoder(VideoEncoder):
     @classmethod
     def spec(cls, config: InternVideo2Config) -> EncoderSpec:
         side = config.image_size // config.patch_size
-        return EncoderSpec(width=config.width, tokens=side * side, grid=(side, side), chunk=config.frames)
+        return EncoderSpec(
+            width=config.width,
+            tokens=side * side,
+            grid=(side, side),
+            chunk=config.frames,
+            stride=config.tubelet,
+        )
 
     def pixels(self, clips: Sequence[Tensor]) -> Tensor:
         """Preprocessed clips (b, t, 3, size, size)."""
@@ -171,7 +186,7 @@ class InternVideo2Encoder(VideoEncoder):
         )
 
     def features(self, pixels: Tensor) -> Tensor:
-        """Preprocessed clips (b, t, 3, size, size) -> features (b, t, n, dv)."""
+        """Preprocessed clips (b, t, 3, size, size) -> features (b, t / tubelet, n, dv)."""
         b, t = pixels.shape[:2]
         frames = self.config.frames
         chunks = pixels.reshape(b * t // frames, frames, *pixels.shape[2:]).transpose(1, 2)
@@ -179,7 +194,7 @@ class InternVideo2Encoder(VideoEncoder):
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
         for block in self.blocks:
             x = block(x)
-        return x[:, 1:].reshape(b, t, -1, x.shape[-1])
+        return x[:, 1:].reshape(b, t // self.config.tubelet, -1, x.shape[-1])
 
     def forward(self, clips: Sequence[Tensor]) -> Tensor:
         return self.features(self.pixels(clips))
