@@ -2,18 +2,111 @@
 
 from __future__ import annotations
 
-from grounding_core.hookspecs import Entry, hookimpl
+from grounding_core.hookspecs import Entry, Kind, hookimpl
+
+OPENCV = "pip install 'grounding-core[masks]'"
+ANNOTATION: tuple[tuple[Kind, str, str, str, str], ...] = (
+    (
+        "object_source",
+        "expressions",
+        "annotate.sources.datasets:Expressions",
+        "",
+        "masks of a data set with expressions",
+    ),
+    (
+        "object_source",
+        "sentences",
+        "annotate.sources.datasets:Sentences",
+        "",
+        "boxes of a data set with sentences",
+    ),
+    (
+        "object_source",
+        "classes",
+        "annotate.sources.classes:Classes",
+        "",
+        "YouTube-VIS and BURST: masks or boxes",
+    ),
+    (
+        "object_source",
+        "videos",
+        "annotate.sources.videos:Videos",
+        "",
+        "plain videos, in which a recipe finds objects",
+    ),
+    ("mask_maker", "box", "annotate.masks:Filled", "", "the boxes themselves"),
+    ("mask_maker", "decoder", "annotate.masks:Decoder", "", "a mask decoder, given the box of each frame"),
+    (
+        "mask_maker",
+        "tracker",
+        "annotate.masks:Tracker",
+        "",
+        "a mask decoder that follows the best box both ways",
+    ),
+    ("mask_maker", "grabcut", "annotate.grabcut:GrabCut", OPENCV, "by colour, without a model"),
+    ("object_describer", "class", "annotate.writers:ClassName", "", "the class is enough"),
+    (
+        "object_describer",
+        "measured",
+        "annotate.measured:Measured",
+        "",
+        "class, colour and way, without a model",
+    ),
+    (
+        "object_describer",
+        "endpoint",
+        "annotate.writers:EndpointWriter",
+        "",
+        "a model behind an endpoint, from crops",
+    ),
+    (
+        "object_describer",
+        "language_model",
+        "annotate.writers:LanguageModelWriter",
+        "",
+        "a plugin's language model",
+    ),
+    ("composer", "list", "annotate.writers:Lister", "", "a sentence that lists the objects"),
+    ("composer", "endpoint", "annotate.writers:EndpointWriter", "", "a model behind an endpoint"),
+    ("composer", "language_model", "annotate.writers:LanguageModelWriter", "", "a plugin's language model"),
+    ("questioner", "none", "annotate.questions:NoQuestions", "", "captions alone"),
+    ("questioner", "masks", "annotate.questions:ByMasks", "", "what the masks themselves answer"),
+    ("questioner", "endpoint", "annotate.questions:EndpointQuestions", "", "a model behind an endpoint"),
+    (
+        "questioner",
+        "language_model",
+        "annotate.questions:LanguageModelQuestions",
+        "",
+        "a plugin's language model",
+    ),
+    ("checker", "marks", "annotate.checking:Marks", "", "phrases point at objects, objects are mentioned"),
+    (
+        "checker",
+        "fits",
+        "annotate.checking:Fits",
+        "",
+        "and phrases fit what is seen, by an image–text component",
+    ),
+    ("image_text", "colour", "image_text:ByColour", "", "colour words against pixels, without a model"),
+    ("image_text", "endpoint", "image_text:EndpointImageText", "", "a model behind an endpoint"),
+    ("image_text", "recipe", "image_text:AskedRecipe", "", "any recipe: does its mask for the words fit?"),
+)
+"""Kind, name, target, hint, summary of the steps of annotating."""
 
 
 @hookimpl
 def grounding_entries() -> list[Entry]:
-    """Tasks, data set readers, text similarities and a command."""
+    """Tasks, data set readers, text similarities, the steps of annotating and a command."""
     return [
         Entry(
             "command",
             "annotate",
             "benchmarks.annotate.cli:app",
-            summary="make grounded captions from masks, boxes, class names and sentences",
+            summary="make grounded captions and questions from masks, boxes, sentences or plain videos",
+        ),
+        *(
+            Entry(kind, name, f"benchmarks.{target}", hint, summary)
+            for kind, name, target, hint, summary in ANNOTATION
         ),
         Entry(
             "task",

@@ -33,6 +33,13 @@ Kind = Literal[
     "task",
     "metric",
     "text_similarity",
+    "image_text",
+    "object_source",
+    "mask_maker",
+    "object_describer",
+    "composer",
+    "questioner",
+    "checker",
     "command",
 ]
 

@@ -24,6 +24,12 @@ FRAMES = "video_gcg/burst/frames"
 QUALITY = 95
 
 
+def placed(caption: Caption) -> dict[str, Any]:
+    """A caption as outcomes keep it."""
+    text, places, objects = words(caption)
+    return {"caption": text, "places": places, "objects": objects}
+
+
 def words(caption: Caption) -> tuple[str, list[int], list[int]]:
     """The caption, and which word (split on single blanks) points at which object.
 
@@ -88,34 +94,39 @@ def finish(out: Path, split: str, outcomes: Sequence[Path], facts: Mapping[str, 
         out: data root to write below.
         split: name of the split.
         outcomes: files of all items, as the pipeline keeps them.
-        facts: for the manifest: source, licence, settings.
+        facts: for the manifest: source, licences, settings.
 
     Returns:
         the manifest.
     """
     counts: Counter[str] = Counter(
-        videos=0,
-        captions=0,
-        objects=0,
-        masks=0,
-        set_aside=0,
-        left_out=0,
-        calls=0,
-        prompt_tokens=0,
-        reply_tokens=0,
+        dict.fromkeys(
+            (
+                *("videos", "captions", "questions", "triplets", "objects", "masks"),
+                *("set_aside", "refused", "left_out", "calls", "prompt_tokens", "reply_tokens"),
+            ),
+            0,
+        )
     )
+    cost = 0.0
     path = out / "video_gcg/instruction_data" / f"{split}.json"
     aside: list[str] = []
-    paid = {""}
+    paid: set[str] = set()
 
     def entries() -> Iterator[dict[str, Any]]:
+        nonlocal cost
         for outcome in outcomes:
             found: dict[str, Any] = read_json(outcome, "`grounding annotate`")
             for step in found["steps"]:
                 # Items that ask the same share an answer, which was paid for once.
-                if step.get("reply", "") not in paid:
-                    paid.add(step["reply"])
+                if "calls" in step and step["key"] not in paid:
+                    paid.add(step["key"])
                     counts.update({key: step[key] for key in ("calls", "prompt_tokens", "reply_tokens")})
+                    cost += step["cost"] or 0.0
+            counts["refused"] += len(found["refused"])
+            for refused in found["refused"]:
+                told = {"item": found["item"], "problem": refused["problem"], "step": refused["step"]}
+                aside.append(json.dumps({**told, "answers": [refused["answer"]]}, ensure_ascii=False) + "\n")
             if found["problem"]:
                 counts["set_aside"] += 1
                 told = {key: found[key] for key in ("item", "problem", "answers")}
@@ -125,7 +136,7 @@ def finish(out: Path, split: str, outcomes: Sequence[Path], facts: Mapping[str, 
 
     replace_text(path, _content(entries(), counts))
     replace_text(out / f"annotate-{split}.aside.jsonl", aside)
-    manifest = {**facts, "split": split, "counts": dict(counts)}
+    manifest = {**facts, "split": split, "counts": dict(counts), "cost": round(cost, 6)}
     replace_text(out / f"annotate-{split}.json", json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
     return manifest
 
@@ -163,12 +174,24 @@ def _content(found: Iterable[Mapping[str, Any]], counts: Counter[str]) -> Iterat
                     "mask_id": [ids[id] for id in one["objects"]],
                     "v_id2o_id": {str(id): target for id, target in ids.items()},
                 },
+                "questions": [
+                    {
+                        "form": triplet["form"],
+                        "question": triplet["question"],
+                        "caption": triplet["caption"],
+                        "token_pos": triplet["places"],
+                        "mask_id": [ids[id] for id in triplet["objects"]],
+                    }
+                    for triplet in one["triplets"]
+                ],
                 "tags": {"source": one["source"]},
                 "provenance": {"item": one["item"], "left_out": one["left_out"], "steps": one["steps"]},
             }
         )
         counts["videos"] += 1
         counts["captions"] += 1
+        counts["questions"] += len(one["triplets"])
+        counts["triplets"] += 1 + len(one["triplets"])
         counts["objects"] += len(ids)
         counts["left_out"] += len(one["left_out"])
     listed = [{"id": id, "name": name} for name, id in categories.items()]

@@ -1,55 +1,53 @@
-"""From items to captions with masks, one item at a time; what is done is never done again."""
+"""From items to captions and questions with masks, one item at a time; what is done is never done again."""
 
 from __future__ import annotations
 
 import json
 import logging
 import re
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmarks.annotate import writing
-from benchmarks.annotate.items import Item, Source, Thing, digest
-from benchmarks.annotate.layout import FRAMES, finish, rles, words, write_frames
-from benchmarks.annotate.speakers import Message, Replies, Reply, SpeakerOptions, speaker
-from benchmarks.datasets.box_masks import Masker, masker
+from benchmarks.annotate.items import Item, Source, Thing, View, content_of, digest
+from benchmarks.annotate.layout import FRAMES, finish, placed, rles, write_frames
+from benchmarks.annotate.steps import Checked, Kept, Notes, Triplet, build
 from benchmarks.datasets.markup import Caption
 from benchmarks.datasets.video_gcg import VideoGCG
 from benchmarks.disk import replace_text
 from benchmarks.lock import locked
-from grounding_core.config import validation_problems
+from grounding_core.config import Part, validation_problems
 from grounding_core.datasets import known_split
 from grounding_core.errors import DataError, GroundingError, RecipeError, VideoError
 from grounding_core.interfaces.dataset import Progress
-from grounding_core.masks import MaskTrack, encode
+from grounding_core.masks import MaskTrack
 from grounding_core.video import Video
 
 _log = logging.getLogger(__name__)
 
 
 class AnnotateConfig(BaseModel):
-    """How captions are made: the recipe of ``grounding annotate``."""
+    """How captions are made: the recipe of ``grounding annotate``. Each step names a component."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    masks: str = Field(
-        default="box",
-        description="What makes masks of boxes: a recipe, a mask decoder as `data prepare --decoder` takes "
-        "it, or `box` for the boxes themselves.",
+    objects: Part | None = Field(
+        default=None, description="Where objects come from; null: what SOURCE suggests."
     )
-    describer: SpeakerOptions | None = Field(
-        default=None,
-        description="Who describes objects about which nothing is written; null: their class does.",
+    masks: Part = Field(default=Part(type="box"), description="What makes masks of boxes.")
+    describer: Part = Field(
+        default=Part(type="class"), description="Who describes objects about which nothing is written."
     )
-    composer: SpeakerOptions | None = Field(
-        default=None, description="Who writes captions; null: a sentence that lists the objects."
+    composer: Part = Field(default=Part(type="list"), description="Who writes captions.")
+    questions: Part = Field(
+        default=Part(type="masks"),
+        description="Who asks questions and answers them; `none` for captions alone.",
     )
+    checker: Part = Field(default=Part(type="marks"), description="Who checks what is written.")
     tries: int = Field(default=3, ge=1, description="Answers of the composer before an item is set aside.")
     frames: int = Field(default=64, ge=1, description="Most frames of a video, spread evenly.")
 
@@ -73,18 +71,15 @@ class AnnotateConfig(BaseModel):
     @property
     def facts(self) -> dict[str, Any]:
         """What shapes the outcome, for keys and the manifest."""
-        return {**self.model_dump(mode="json"), "prompts": writing.VERSION}
-
-
-@dataclass
-class _Steps:
-    """How one item came about."""
-
-    done: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, step: str, made_by: str, seconds: float, reply: Reply | None = None) -> None:
-        asked = {} if reply is None else {"reply": reply.key, **vars(reply.usage)}
-        self.done.append({"step": step, "by": made_by, "seconds": round(seconds, 3), **asked})
+        facts = self.model_dump(mode="json", exclude_none=True)
+        # Where an endpoint is and how it is treated does not change what it says.
+        passing = {"base_url", "timeout", "pause", "price", "per_minute", "most_calls", "most_cost"}
+        return {
+            step: {key: value for key, value in part.items() if key not in passing}
+            if isinstance(part, dict)
+            else part
+            for step, part in facts.items()
+        }
 
 
 def annotate(
@@ -95,16 +90,17 @@ def annotate(
     split: str = "train",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Caption every video of a source.
+    """Caption every video of a source, and ask questions about it.
 
     Each outcome is kept below ``<out>/annotate/`` as soon as it is there: a rerun redoes only items whose
-    objects or settings changed, and asks nobody the same thing twice.
+    objects or settings changed, and asks nobody the same thing twice. A process that is killed loses at most
+    the step in hand.
 
     Args:
         source: from :func:`benchmarks.annotate.sources.find`.
         config: how.
         out: data root to write ``video_gcg/`` below, with ``annotate-<split>.json`` (manifest) and
-            ``annotate-<split>.aside.jsonl`` (items that could not be captioned, and why).
+            ``annotate-<split>.aside.jsonl`` (what could not be used, and why).
         split: name of the split written, one of those that ``video-gcg`` reads.
         progress: told as items are finished.
 
@@ -115,16 +111,15 @@ def annotate(
         GroundingError: a component can't be built, an endpoint does not answer, or the disk refuses.
     """
     known_split("video-gcg", VideoGCG, split)
-    work = _Work(source, config, out, split)
-    outcomes: list[Path] = []
+    worker = Worker(source.name, config, out, split)
     with locked(out):
+        outcomes: list[Path] = []
         for done, (id, load) in enumerate(zip(source.ids, source.items, strict=True), start=1):
-            outcomes.append(work.outcome(id, load))
+            outcomes.append(worker.outcome(id, load))
             if progress is not None:
                 progress(done, len(source.items))
-        facts = {"source": source.name, "licence": source.licence, "settings": config.facts}
-        manifest = finish(out, split, outcomes, facts)
-    return manifest
+        facts = {"source": source.name, "licences": {source.name: source.licence}, "settings": config.facts}
+        return finish(out, split, outcomes, facts)
 
 
 class _Aside(GroundingError):
@@ -135,123 +130,133 @@ class _Aside(GroundingError):
         self.answers = list(answers)
 
 
-class _Work:
-    """Makes the outcome of one item after the other."""
+@dataclass(frozen=True)
+class _Made:
+    """What became of an item."""
 
-    def __init__(self, source: Source, config: AnnotateConfig, out: Path, split: str) -> None:
+    item: Item
+    view: View
+    caption: Caption
+    left: Sequence[int]
+    triplets: Sequence[Triplet]
+
+
+class Worker:
+    """Makes the outcome of one item after the other; any number may share an output folder.
+
+    Args:
+        source: its name.
+        config: how.
+        out: data root to write below.
+        split: name of the split.
+    """
+
+    def __init__(self, source: str, config: AnnotateConfig, out: Path, split: str) -> None:
         self._source, self._config, self._out, self._split = source, config, out, split
-        self._replies = Replies(out / "annotate" / "replies.jsonl")
-        self._describer = None if config.describer is None else speaker(config.describer)
-        self._composer = None if config.composer is None else speaker(config.composer)
-        self._masker: Masker | None = None
+        self._kept = Kept(out / "annotate" / "kept")
+        self._masks = build("masks", config.masks)
+        self._describer = build("describer", config.describer)
+        self._composer = build("composer", config.composer)
+        self._questions = build("questions", config.questions)
+        self._checker = build("checker", config.checker)
 
-    def outcome(self, id: str, load: Any) -> Path:
+    def outcome(self, id: str, load: Callable[[Notes], Item]) -> Path:
         """The file that holds what became of an item."""
         name = _safe(id)
         path = self._out / "annotate" / self._split / f"{name}.json"
-        try:
-            item: Item = load()
-        except GroundingError as error:
-            _write(path, _refused(id, "", str(error), [], []))
-            return path
-        key = item.key({**self._config.facts, "source": self._source.name})
         folder = self._out / FRAMES / self._split / name
-        if path.is_file():
-            made = json.loads(path.read_text(encoding="utf-8"))
-            if made["key"] == key and (made["problem"] or folder.is_dir()):
-                return path
-        steps = _Steps()
+        notes, key = Notes(self._kept), ""
         try:
-            made = self._make(item, folder, steps)
-        except _Aside as error:
-            _log.info("%s is set aside: %s", id, error.problem)
-            _write(path, _refused(id, key, error.problem, error.answers, steps.done))
+            item, video = _thinned(load(notes), self._config.frames)
+            key = digest([id, self._source, item.content(), content_of(video), self._config.facts])
+            if (done := _done(path, key)) is not None and (done["problem"] or folder.is_dir()):
+                return path
+            made = self._make(item, video, notes)
+            files = [f"{self._split}/{name}/{file}" for file in write_frames(video, folder)]
+        except (_Aside, VideoError, DataError) as error:  # the item's own: the others can go on
+            _log.info("%s is set aside: %s", id, error)
+            answers = error.answers if isinstance(error, _Aside) else []
+            content = {"problem": str(error), "answers": answers}
         else:
-            files = [f"{self._split}/{name}/{file}" for file in made.pop("names")]
-            kept = {"item": id, "key": key, "problem": "", "source": self._source.name}
-            _write(path, {**kept, **made, "files": files, "steps": steps.done})
+            content = {"problem": "", "source": self._source, "files": files, **_written(made)}
+        told = {"item": id, "key": key, **content, "refused": notes.refused, "steps": notes.done}
+        replace_text(path, json.dumps(told, ensure_ascii=False) + "\n")
         return path
 
-    def _make(self, item: Item, folder: Path, steps: _Steps) -> dict[str, Any]:
+    def _make(self, item: Item, video: Video, notes: Notes) -> _Made:
         if not item.things:
             raise _Aside("It has no objects.")
-        try:
-            item, video = _thinned(item, self._config.frames)
-            tracks = self._tracks(item, video, steps)
-            item = _seen(item, tracks)
-            if not item.things:
-                raise _Aside("None of its objects has a mask.")
-            descriptions = self._describe(item, tracks, video, steps)
-            names = write_frames(video, folder)
-        except VideoError as error:  # the item's own: the others can go on
-            raise _Aside(str(error)) from error
-        caption, left = self._compose(item, descriptions, steps)
-        text, places, objects = words(caption)
-        return {
-            "names": names,
-            "size": list(video.size),
-            "caption": text,
-            "places": places,
-            "objects": objects,
-            "left_out": list(left),
-            "things": [
-                {"id": thing.id, "name": thing.name, "masks": rles(tracks[thing.id])} for thing in item.things
-            ],
-        }
+        view = View(video, self._tracks(item, video, notes))
+        item = _seen(item, view.tracks)
+        if not item.things:
+            raise _Aside("None of its objects has a mask.")
+        said = {id for group in item.together for id in group.things}
+        wanted = [thing for thing in item.things if not thing.sayings and thing.id not in said]
+        descriptions = {thing.id: self._describer.describe(thing, view, notes) for thing in wanted}
+        caption, left = self._compose(item, descriptions, view, notes)
+        triplets = self._questions.ask(item, caption, view, self._checker, notes)
+        return _Made(item, view, caption, left, triplets)
 
-    def _tracks(self, item: Item, video: Video, steps: _Steps) -> dict[int, MaskTrack]:
+    def _tracks(self, item: Item, video: Video, notes: Notes) -> dict[int, MaskTrack]:
         tracks = {thing.id: thing.track for thing in item.things if thing.track is not None}
         for id, track in tracks.items():
             if (track.size, len(track)) != (video.size, len(video)):
                 raise _Aside(f"The masks of object {id} do not fit the video: {len(track)} of {track.size}.")
         boxed = [thing for thing in item.things if thing.track is None]
         if boxed:
-            begun = time.monotonic()
-            self._masker = self._masker or masker(self._config.masks)
-            found: list[list[bytes | None]] = [[] for _ in boxed]
-            for masks in self._masker(video, [thing.boxes for thing in boxed]):
-                for kept, mask in zip(found, masks, strict=True):
-                    kept.append(encode(mask))
-            for thing, kept in zip(boxed, found, strict=True):
-                tracks[thing.id] = MaskTrack(thing.id, video.size, tuple(kept))
-            steps.add("masks", self._config.masks, time.monotonic() - begun)
+            content = [content_of(video), [[sorted(thing.boxes.items()), thing.sparse] for thing in boxed]]
+            found = notes.outcome(
+                "masks",
+                self._config.masks,
+                self._masks,
+                content,
+                lambda: [_codes(track) for track in self._masks.tracks(video, boxed)],
+            )
+            for thing, codes in zip(boxed, found, strict=True):
+                frames = tuple(code and code.encode("ascii") for code in codes)
+                tracks[thing.id] = MaskTrack(thing.id, video.size, frames)
         return tracks
 
-    def _describe(
-        self, item: Item, tracks: Mapping[int, MaskTrack], video: Video, steps: _Steps
-    ) -> dict[int, str]:
-        said = {group for together in item.together for group in together.things}
-        described = {}
-        for thing in item.things:
-            if self._describer is None or thing.sayings or thing.id in said:
-                continue
-            messages = writing.describe(thing, tracks[thing.id], video, pictures=self._describer.pictures)
-            reply = self._replies.ask(self._describer, messages)
-            steps.add("describe", reply.model, reply.seconds, reply)
-            described[thing.id] = " ".join(reply.text.split())
-        return described
-
     def _compose(
-        self, item: Item, descriptions: Mapping[int, str], steps: _Steps
+        self, item: Item, descriptions: Mapping[int, str], view: View, notes: Notes
     ) -> tuple[Caption, tuple[int, ...]]:
-        if self._composer is None:
-            answer = writing.plain(item, descriptions)
-            caption, left, problems = writing.check(answer, item)
-            steps.add("compose", "list", 0.0)
-            if caption is None or problems:
-                raise _Aside(" ".join(problems), [answer])
-            return caption, left
-        messages: Sequence[Message] = writing.compose(item, descriptions)
-        answers = []
+        refused: list[tuple[str, Sequence[str]]] = []
         for _ in range(self._config.tries):
-            reply = self._replies.ask(self._composer, messages)
-            steps.add("compose", reply.model, reply.seconds, reply)
-            answers.append(reply.text)
-            caption, left, problems = writing.check(reply.text, item)
-            if caption is not None and not problems:
-                return caption, left
-            messages = writing.again(messages, reply.text, problems)
-        raise _Aside(f"After {self._config.tries} answers: {' '.join(problems)}", answers)
+            answer = self._composer.compose(item, descriptions, refused, notes)
+            checked: Checked = self._checker.check(answer, item, view)
+            if checked.caption is not None and not checked.problems:
+                return checked.caption, checked.left
+            refused.append((answer, checked.problems))
+        answers = [answer for answer, _ in refused]
+        raise _Aside(f"After {len(answers)} answers: {' '.join(refused[-1][1])}", answers)
+
+
+def _codes(track: MaskTrack) -> list[str | None]:
+    return [code and code.decode("ascii") for code in track.frames]
+
+
+def _written(made: _Made) -> dict[str, Any]:
+    things = [
+        {"id": thing.id, "name": thing.name, "masks": rles(made.view.tracks[thing.id])}
+        for thing in made.item.things
+    ]
+    triplets = [{"form": one.form, "question": one.question, **placed(one.answer)} for one in made.triplets]
+    size = list(made.view.video.size)
+    return {
+        "size": size,
+        **placed(made.caption),
+        "left_out": list(made.left),
+        "things": things,
+        "triplets": triplets,
+    }
+
+
+def _done(path: Path, key: str) -> dict[str, Any] | None:
+    """What is kept of an item made with the same key."""
+    if not path.is_file():
+        return None
+    made: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return made if made["key"] == key else None
 
 
 def _thinned(item: Item, most: int) -> tuple[Item, Video]:
@@ -259,7 +264,9 @@ def _thinned(item: Item, most: int) -> tuple[Item, Video]:
     video = item.open_video()
     if len(video) <= most:
         return item, video
-    frames = sorted({round(k * (len(video) - 1) / max(most - 1, 1)) for k in range(most)})
+    needed = {frame for thing in item.things if thing.sparse for frame in thing.boxes}
+    even = {round(k * (len(video) - 1) / max(most - 1, 1)) for k in range(most)}
+    frames = sorted(needed | even)
     places = {frame: place for place, frame in enumerate(frames)}
 
     def thin(thing: Thing) -> Thing:
@@ -277,17 +284,14 @@ def _seen(item: Item, tracks: Mapping[int, MaskTrack]) -> Item:
     things = tuple(thing for thing in item.things if tracks[thing.id].visible())
     kept = {thing.id for thing in things}
     together = tuple(group for group in item.together if kept.issuperset(group.things))
-    return replace(item, things=things, together=together)
+    return replace(item, things=things, together=together, draft=item.draft and _without(item.draft, kept))
 
 
-def _refused(
-    id: str, key: str, problem: str, answers: Sequence[str], steps: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    return {"item": id, "key": key, "problem": problem, "answers": list(answers), "steps": list(steps)}
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    replace_text(path, json.dumps(content, ensure_ascii=False) + "\n")
+def _without(draft: Caption, kept: Iterable[int]) -> Caption | None:
+    """A draft whose phrases point at nothing but objects that are seen; None if none is left."""
+    spans = [replace(s, tracks=tuple(id for id in s.tracks if id in set(kept))) for s in draft.spans]
+    left = tuple(span for span in spans if span.tracks)
+    return Caption(draft.text, left) if left else None
 
 
 def _safe(id: str) -> str:

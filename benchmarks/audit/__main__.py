@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,7 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.audit.auditing import Questions, audit, named
-from benchmarks.audit.planting import kinds, plant, twin
+from benchmarks.audit.planting import MISFIT, kinds, plant, twin
+from benchmarks.disk import replace_text
+from benchmarks.image_text import ImageText, named_image_text
 from grounding_core.interfaces.dataset import Sample
 
 app = typer.Typer(add_completion=False)
@@ -35,6 +38,9 @@ class Measured:
     found: int
     false: int
 
+    def __add__(self, other: Measured) -> Measured:
+        return Measured(self.planted + other.planted, self.found + other.found, self.false + other.false)
+
     @property
     def recall(self) -> float | None:
         """Share of planted faults that are found; None without any."""
@@ -47,7 +53,9 @@ class Measured:
         return self.found / named if named else None
 
 
-def measure(questions: Questions, rate: float, seed: int) -> dict[str, Measured]:
+def measure(
+    questions: Questions, rate: float, seed: int, image_text: ImageText | None = None
+) -> dict[str, Measured]:
     """Plant faults, each kind at the same rate, audit, and count.
 
     One question a video is looked at, so that the other questions about it do not give a fault away.
@@ -56,13 +64,14 @@ def measure(questions: Questions, rate: float, seed: int) -> dict[str, Measured]
         questions: good data.
         rate: share of the samples that get a fault, in all.
         seed: of the choice.
+        image_text: compares phrases with pictures; without it no phrase is planted wrong.
     """
     rng = np.random.default_rng(seed)
     first: dict[str, Sample] = {}
     for sample in questions.samples:
         first.setdefault(sample.video_id, sample)
     samples, planted = list(first.values()), dict[str, str]()
-    wanted = kinds()
+    wanted = [kind for kind in kinds() if image_text is not None or kind != MISFIT]
     for place in rng.permutation(len(samples))[: round(rate * len(samples))]:
         sample = samples[int(place)]
         # In turn; a sample that can't show a fault gets the next one that it can, and that one waits less.
@@ -80,7 +89,7 @@ def measure(questions: Questions, rate: float, seed: int) -> dict[str, Measured]
             truth = replace(copy.load_truth(), tracks=())
             samples.append(replace(copy, load_truth=partial(replace, truth)))
             planted |= {copy.id: "caption-disagreement", one.id: "caption-disagreement"}
-    audited = audit([replace(questions, samples=samples)])
+    audited = audit([replace(questions, samples=samples)], image_text=image_text)
     found, false = Counter[str](), Counter[str]()
     for one_audited in audited:
         for kind in {fault.kind for fault in one_audited.faults}:
@@ -101,17 +110,39 @@ def main(
     split: Annotated[str | None, typer.Option(help="Split; the data set's default if left out.")] = None,
     rate: Annotated[float, typer.Option(min=0, max=1, help="Share of the samples that get a fault.")] = 0.5,
     seed: Annotated[int, typer.Option(help="Of the choice.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Choices, one after the other; counts are added.")] = 1,
+    image_text: Annotated[
+        str | None, typer.Option(help="Image–text component in YAML, to plant wrong phrases too.")
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="One task alone.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file for the counts.")] = None,
 ) -> None:
     """Plant faults of every kind in good data and say how many the audit finds."""
+    model = None if image_text is None else named_image_text(image_text)
+    written: dict[str, dict[str, dict[str, float | None]]] = {}
     for questions in named(name, split, data_root):
+        if only not in (None, questions.task):
+            continue
+        rows: dict[str, Measured] = {}
+        for one in range(seed, seed + seeds):
+            for kind, counts in measure(questions, rate, one, model).items():
+                rows[kind] = rows.get(kind, Measured(0, 0, 0)) + counts
         table = Table(title=f"{name} ({questions.task})", title_justify="left", box=None)
         for heading in ("fault", "planted", "found", "false", "precision", "recall"):
             table.add_column(heading, justify="left" if heading == "fault" else "right")
-        for kind, counts in measure(questions, rate, seed).items():
+        for kind, counts in sorted(rows.items()):
             shares = ["" if share is None else f"{share:.2f}" for share in (counts.precision, counts.recall)]
             table.add_row(kind, str(counts.planted), str(counts.found), str(counts.false), *shares)
         Console(highlight=False).print(table)
+        written[questions.task] = {
+            kind: {**vars(counts), "precision": counts.precision, "recall": counts.recall}
+            for kind, counts in sorted(rows.items())
+        }
+    if out is not None:
+        replace_text(out, json.dumps(written, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    app()
+    from grounding_core.cli import run
+
+    run(app)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from benchmarks.audit.findings import Audited, Fault
 from benchmarks.audit.looks import Looks, look
 from benchmarks.audit.looks import faults as faults_of_looks
+from benchmarks.audit.misfits import Misfits
 from benchmarks.audit.texts import links, names, twins
 from benchmarks.audit.tracks import (
     Subject,
@@ -22,6 +23,7 @@ from benchmarks.audit.tracks import (
     jumping,
     jumping_boxes,
 )
+from benchmarks.image_text import ImageText
 from grounding_core.datasets import known_split
 from grounding_core.errors import DataError, GroundingError, VideoError
 from grounding_core.interfaces.dataset import Dataset, GeneratedDataset, Progress, Sample, Truth
@@ -92,7 +94,11 @@ def below(root: Path) -> list[Questions]:
 
 
 def audit(
-    questions: Sequence[Questions], *, videos: int | None = None, progress: Progress | None = None
+    questions: Sequence[Questions],
+    *,
+    videos: int | None = None,
+    progress: Progress | None = None,
+    image_text: ImageText | None = None,
 ) -> list[Audited]:
     """Look at every sample.
 
@@ -100,6 +106,7 @@ def audit(
         questions: from :func:`named` or :func:`below`.
         videos: at most so many of each split; None looks at all.
         progress: told as videos are finished.
+        image_text: compares phrases with what is seen of their objects; None leaves that out.
     """
     jobs: list[tuple[Questions, str, list[Sample]]] = []
     for asked in questions:
@@ -109,8 +116,11 @@ def audit(
         jobs += [(asked, video, group) for video, group in list(groups.items())[:videos]]
     audited: list[Audited] = []
     collected: dict[str, _Captions] = {}
+    fits: dict[int, Misfits] = {}
     for done, (asked, video, group) in enumerate(jobs, start=1):
-        seen = _Seen(group)
+        if image_text is not None and id(asked) not in fits:
+            fits[id(asked)] = Misfits(image_text, asked.samples)
+        seen = _Seen(group, fits.get(id(asked)))
         for sample in group:
             faults = tuple(seen.faults.get(sample.id, ()))
             audited.append(Audited(asked.dataset, asked.split, asked.task, sample.id, video, faults))
@@ -137,14 +147,17 @@ class _Seen:
 
     Args:
         group: questions about one video.
+        misfits: looks for phrases that do not fit; None leaves that out.
     """
 
-    def __init__(self, group: Sequence[Sample]) -> None:
+    def __init__(self, group: Sequence[Sample], misfits: Misfits | None = None) -> None:
+        self._misfits = misfits
         self.faults: dict[str, list[Fault]] = {sample.id: [] for sample in group}
         self.captions: list[str] = []
         self.thumbnails: npt.NDArray[np.float64] | None = None
         video = self._open(group)
         truths = dict(self._truths(group))
+        self._read = [(sample, truths[sample.id]) for sample in group if sample.id in truths]
         subjects: dict[str, list[Subject]] = {}
         for sample in group:
             truth = truths.get(sample.id)
@@ -230,6 +243,10 @@ class _Seen:
                     if not any(set(other.tracks) == set(fault.tracks) for other in known):
                         kept.append(fault)
             self.faults[id] = _explained(kept)
+        if self._misfits is not None:
+            for sample, truth in self._read:
+                fitting = {subject.track.id for subject in subjects[sample.id]}
+                self.faults[sample.id] += self._misfits.of(sample, truth, video, fitting)
 
 
 def _box_faults(truth: Truth, video: Video) -> Iterator[Fault]:

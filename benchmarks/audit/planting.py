@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.image_text import unlike
 from grounding_core.errors import VideoError
 from grounding_core.interfaces.dataset import Sample, Truth
 from grounding_core.masks import MaskTrack, decode, encode
@@ -17,6 +19,8 @@ from grounding_core.video import Video
 
 Frames = list["bytes | None"]
 Rng = np.random.Generator
+MISFIT = "phrase-misfit"
+"""Found by an image–text component alone."""
 MOVED = 0.5
 """Overlap of an object's first and last box from which it has not moved enough to show a frozen mask."""
 
@@ -173,6 +177,22 @@ def _duplicated(truth: Truth, rng: Rng) -> Truth | None:
     return _with(truth, [copy if track.id == gone.id else track for track in truth.tracks])
 
 
+def _relinked(truth: Truth, rng: Rng) -> Truth | None:
+    """Two phrases of different words change what they point at."""
+    caption = truth.caption
+    if caption is None:
+        return None
+    single = [span for span in caption.spans if len(span.tracks) == 1]
+    pairs = list(combinations(single, 2))
+    for place in rng.permutation(len(pairs)):
+        one, other = pairs[int(place)]
+        if one.tracks != other.tracks and unlike(caption.phrase(one), [caption.phrase(other)]):
+            ids = {one.tracks: other.tracks, other.tracks: one.tracks}
+            spans = [replace(span, tracks=ids.get(span.tracks, span.tracks)) for span in caption.spans]
+            return _with(truth, truth.tracks, spans)
+    return None
+
+
 _FAULTS: Mapping[str, Callable[[Truth, Rng], Truth | None]] = {
     "phrase-without-mask": _unlinked,
     "mask-without-phrase": _unnamed,
@@ -183,6 +203,7 @@ _FAULTS: Mapping[str, Callable[[Truth, Rng], Truth | None]] = {
     "identity-swap": _swapped,
     "longer-than-visible": _lingering,
     "duplicate-objects": _duplicated,
+    MISFIT: _relinked,
 }
 
 

@@ -172,20 +172,33 @@ def _check_begun(record: Path, decoder: str) -> None:
         )
 
 
+def load_decoder(text: str) -> Any:
+    """The mask decoder that a user names, ready to track, on the GPU if there is one.
+
+    Args:
+        text: as for :func:`masker`, without ``box``.
+
+    Raises:
+        GroundingError: there is none, its options are wrong, or its weights do not fit.
+    """
+    import torch
+
+    part, checkpoint = _part(text)
+    network = _load(part, checkpoint)
+    return network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()
+
+
 def _decoder(text: str) -> Masker:
     import torch
 
     from grounding_core.interfaces.box_prompts import BoxPrompts
 
-    part, checkpoint = _part(text)
-    network = _load(part, checkpoint)
+    network = load_decoder(text)
     if not issubclass(type(network), BoxPrompts):
         raise DataError(
-            f"The mask decoder {part.type!r} takes no boxes.",
+            f"The mask decoder {type(network).__name__} takes no boxes.",
             "Use one that does, such as sam2: it has a method track_boxes.",
         )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device).eval()
     prompted: BoxPrompts = network
 
     def convert(video: Video, boxes: Sequence[Mapping[int, Box]]) -> Iterator[Masks]:

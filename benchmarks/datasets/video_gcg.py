@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -38,7 +38,7 @@ class VideoGCG(Dataset):
     splits: ClassVar[Mapping[str, Published]] = published("video-gcg")
 
     def samples(self, task: str, split: str) -> Sequence[Sample]:
-        """One sample a video."""
+        """One sample a video; sets made by `grounding annotate` also have questions, each a sample."""
         path = self.root / _annotation_file(split)
         content = read_json(path, SOURCE)
         folders = _frame_folders(self.root, split)
@@ -51,7 +51,7 @@ class VideoGCG(Dataset):
             for entry in content["videos"]:
                 with reading(path, f"video {entry.get('id')}"):
                     if entry["dense_cap"]["caption"] is not None:
-                        found.append(_sample(path, folders, entry, masks.get(int(entry["id"]), {})))
+                        found += _samples(path, folders, entry, masks.get(int(entry["id"]), {}))
         return sorted(found, key=lambda sample: sample.id)
 
     def parts(self, split: str) -> Sequence[Part]:
@@ -82,20 +82,22 @@ def _frame_folders(root: Path, split: str) -> list[Path]:
     return [above / folder for above in (root, root / "video_gcg") for folder in _folder_names(split)]
 
 
-def _sample(
+def _samples(
     path: Path, folders: Sequence[Path], entry: Mapping[str, Any], masks: Mapping[int, Any]
-) -> Sample:
+) -> Iterator[Sample]:
     names = [str(name) for name in entry["file_names"]]
     folder = str(Path(names[0]).parent)
     source = entry.get("dataset_split") or entry.get("metadata", {}).get("dataset")
-    return Sample(
-        id=f"{folder}#{entry['id']}",
-        video_id=folder,
-        query=Query(kind="describe"),
-        open_video=partial(_open, folders, folder, names),
-        load_truth=partial(_truth, path, entry, masks),
-        tags={**({} if source is None else {"source": str(source)}), **tags_of(entry)},
-    )
+    id = f"{folder}#{entry['id']}"
+    opened = partial(_open, folders, folder, names)
+    tags = {**({} if source is None else {"source": str(source)}), **tags_of(entry)}
+    load = partial(_truth, path, entry, masks, entry["dense_cap"])
+    yield Sample(id, folder, Query(kind="describe"), opened, load, tags)
+    for number, asked in enumerate(entry.get("questions", ())):
+        answer = {"v_id2o_id": entry["dense_cap"].get("v_id2o_id"), **asked}
+        load = partial(_truth, path, entry, masks, answer)
+        query = Query(str(asked["question"]), "ask")
+        yield Sample(f"{id}?{number}", folder, query, opened, load, {**tags, "form": str(asked["form"])})
 
 
 def _open(folders: Sequence[Path], folder: str, names: Sequence[str]) -> Video:
@@ -109,11 +111,10 @@ def _open(folders: Sequence[Path], folder: str, names: Sequence[str]) -> Video:
     )
 
 
-def _truth(path: Path, entry: Mapping[str, Any], masks: Mapping[int, Any]) -> Truth:
+def _truth(path: Path, entry: Mapping[str, Any], masks: Mapping[int, Any], dense: Mapping[str, Any]) -> Truth:
     with reading(path, f"video {entry['id']}"):
         size = int(entry["height"]), int(entry["width"])
         frames = len(entry["file_names"])
-        dense = entry["dense_cap"]
         caption = str(dense["caption"])
         words = _words(caption)
         pointing: dict[int, list[int]] = {}
@@ -132,7 +133,8 @@ def _truth(path: Path, entry: Mapping[str, Any], masks: Mapping[int, Any]) -> Tr
     return Truth(
         tracks=tracks,
         caption=GroundedText(caption, spans, tracks),
-        others=[_boxes(other) for other in unnamed],
+        # An answer need not name every object; a caption should.
+        others=[] if "question" in dense else [_boxes(other) for other in unnamed],
     )
 
 

@@ -56,6 +56,7 @@ class Endpoint:
         price: of a million prompt tokens and of a million reply tokens, in any currency; None if unknown.
         timeout: seconds to wait for one answer.
         pause: seconds before the second attempt; doubled before each further one.
+        remedy: what to do when it refuses.
     """
 
     base_url: str
@@ -65,6 +66,7 @@ class Endpoint:
     timeout: float = 60.0
     pause: float = 1.0
     sleep: Callable[[float], None] = time.sleep
+    remedy: str = "Check OPENAI_BASE_URL, OPENAI_API_KEY and CLAIR_MODEL."
 
     @classmethod
     def from_environment(cls) -> Endpoint | None:
@@ -114,7 +116,7 @@ class Endpoint:
                 if attempt + 1 == ATTEMPTS:
                     raise GroundingError(
                         f"The endpoint {self.base_url} failed {ATTEMPTS} times, at last with: {failure}.",
-                        "Run again later: what was answered is kept. Or unset OPENAI_BASE_URL.",
+                        "Run again later: what was answered is kept.",
                     ) from failure
                 # A random share keeps many callers from coming back at once.
                 self.sleep(min(max(failure.pause, pause * random.uniform(0.5, 1.0)), LONGEST_PAUSE))
@@ -136,14 +138,12 @@ class Endpoint:
                 raise _Unanswered(f"HTTP {error.code}", _seconds(error.headers.get("Retry-After"))) from error
             raise GroundingError(
                 f"The endpoint {self.base_url} refuses with HTTP {error.code}: {_excerpt(error)}.",
-                "Check OPENAI_BASE_URL, OPENAI_API_KEY and CLAIR_MODEL.",
+                self.remedy,
             ) from error
         except (OSError, HTTPException) as error:
             raise _Unanswered(str(error) or type(error).__name__) from error
         except ValueError as error:
-            raise GroundingError(
-                f"{self.base_url!r} is no URL: {error}.", "Check OPENAI_BASE_URL."
-            ) from error
+            raise GroundingError(f"{self.base_url!r} is no URL: {error}.", self.remedy) from error
 
 
 def _read(answer: bytes) -> tuple[str, Usage]:

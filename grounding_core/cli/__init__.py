@@ -98,8 +98,13 @@ def main() -> None:
     Exit codes: 1 for a :class:`GroundingError` (one line on stderr, no traceback), 2 for wrong usage,
     130 for Ctrl-C. Any other exception is a bug and shows its traceback.
     """
+    run(app)
+
+
+def run(command: typer.Typer) -> None:
+    """Run a command line with the exit codes of :func:`main`."""
     try:
-        app()
+        command()
     except GroundingError as error:
         print(f"grounding: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)

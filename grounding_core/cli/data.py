@@ -127,6 +127,13 @@ def audit(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Split; the data set's default if left out.")] = None,
     videos: Annotated[int | None, typer.Option(min=1, help="Look at so many videos a split at most.")] = None,
+    image_text: Annotated[
+        str | None,
+        typer.Option(
+            help="Also compare phrases with pictures: an image–text component in YAML, e.g. "
+            "'{type: open_clip, model: ViT-B-32, pretrained: laion2b_s34b_b79k}'."
+        ),
+    ] = None,
 ) -> None:
     """Find what is wrong with a data set's truth: masks, boxes, captions, pictures; worst samples first.
 
@@ -135,6 +142,7 @@ def audit(
     from benchmarks.audit import auditing, findings
     from benchmarks.audit.page import page
     from benchmarks.disk import replace_text
+    from benchmarks.image_text import named_image_text
     from grounding_core.cli.progress import progress_bars
     from grounding_core.errors import DataError
 
@@ -147,8 +155,10 @@ def audit(
         questions = auditing.below(Path(name_or_dir))
     else:
         questions = auditing.named(name_or_dir, split, _root_of(name_or_dir, data_root))
+    model = None if image_text is None else named_image_text(image_text)
     with progress_bars() as bars:
-        audited = auditing.audit(questions, videos=videos, progress=bars(f"Auditing {name_or_dir}"))
+        progress = bars(f"Auditing {name_or_dir}")
+        audited = auditing.audit(questions, videos=videos, progress=progress, image_text=model)
     findings.write(audited, out)
     samples = {(q.dataset, q.split, q.task, sample.id): sample for q in questions for sample in q.samples}
     replace_text(out / "index.html", page(audited, samples))

@@ -13,19 +13,24 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_clair import Handler, Server, fails, says, serve  # noqa: F401
 
-from benchmarks.annotate.items import Item, Thing
+from benchmarks.annotate.checking import Marks
+from benchmarks.annotate.items import Item, Source, Thing, View
 from benchmarks.annotate.layout import words
 from benchmarks.annotate.pipeline import AnnotateConfig, annotate
 from benchmarks.annotate.sources import find
-from benchmarks.annotate.writing import check, plain
+from benchmarks.annotate.steps import Kept, Notes, Where
+from benchmarks.annotate.writers import plain
 from benchmarks.datasets.markup import Caption
 from benchmarks.datasets.video_gcg import VideoGCG
 from grounding_core.cli import main
+from grounding_core.config import Part
 from grounding_core.errors import DataError, GroundingError, RecipeError
+from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.interfaces.dataset import Truth
 from grounding_core.masks import encode
 from grounding_core.plugins import registry
 from grounding_core.types import Span
+from grounding_core.video import Video
 
 SIZE, FRAMES = (48, 64), 6
 GOOD = "[A red cat](0) meets [the dog](1)."
@@ -68,9 +73,13 @@ def classes(tmp_path: Path) -> Path:
     return tmp_path / "ours.json"
 
 
+def found(source: str, objects: str | None = None, **where: Any) -> Source:
+    return find(source, None if objects is None else Part(type=objects), Where(**where))[1]
+
+
 def run(classes: Path, **options: object) -> dict[str, Any]:
-    source = find(str(classes), task=None, data_root=None, frames=classes.parent / "frames")
-    config = AnnotateConfig.model_validate({"masks": "box", **options})
+    source = found(str(classes), frames=classes.parent / "frames")
+    config = AnnotateConfig.model_validate({"questions": {"type": "none"}, **options})
     return annotate(source, config, classes.parent / "out", split="val")
 
 
@@ -85,7 +94,7 @@ def endpoint(server: Server) -> dict[str, Any]:
 
 def test_classes_with_masks_and_boxes_without_a_model(classes: Path) -> None:
     manifest = run(classes)
-    assert manifest["licence"] == "CC0"
+    assert manifest["licences"] == {"ours": "CC0"}
     counts = {key: manifest["counts"][key] for key in ("videos", "objects", "masks", "set_aside", "calls")}
     assert counts == {"videos": 2, "objects": 4, "masks": 4 * FRAMES, "set_aside": 0, "calls": 0}
     samples = VideoGCG(classes.parent / "out").samples("gcg", "val")
@@ -158,8 +167,6 @@ def test_a_run_that_breaks_off_goes_on_where_it_was(
     broken = serve(says(GOOD), fails(403))
     with pytest.raises(GroundingError, match="HTTP 403"):
         run(classes, composer=endpoint(broken))
-    replies = classes.parent / "out/annotate/replies.jsonl"
-    replies.write_text(replies.read_text() + '{"key": "torn')
     healthy = serve(says(GOOD))
     assert run(classes, composer={**endpoint(broken), "base_url": healthy.url})["counts"]["captions"] == 2
     asked = len(healthy.asked)
@@ -170,14 +177,14 @@ def test_a_run_that_breaks_off_goes_on_where_it_was(
 
 def test_expressions_about_several_objects_name_those(tmp_path: Path) -> None:
     registry().load("dataset", "sprites")().prepare(tmp_path, split="val", seed=5, videos=4)
-    source = find("sprites:val", task="refseg", data_root=tmp_path, frames=None)
-    items = [load() for load in source.items]
+    source = found("sprites:val", data_root=tmp_path)
+    items = [load(Notes(Kept(tmp_path))) for load in source.items]
     assert all(len(item.things) >= 2 for item in items)
     groups = [group for item in items for group in item.together]
     assert groups and all(len(group.things) >= 2 for group in groups)
     manifest = annotate(source, AnnotateConfig(), tmp_path / "out", split="val")
-    assert manifest["counts"]["captions"] == 4 and "OpenMoji" in manifest["licence"]
-    boxes = find("sprites:val", task="grounding", data_root=tmp_path, frames=None)
+    assert manifest["counts"]["captions"] == 4 and "OpenMoji" in manifest["licences"]["sprites:val"]
+    boxes = found("sprites:val", "sentences", data_root=tmp_path)
     made = annotate(boxes, AnnotateConfig(), tmp_path / "boxes", split="val")
     assert made["counts"]["captions"] == len(boxes.items) > 0
 
@@ -222,14 +229,16 @@ def test_the_command_and_its_refusals(
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as stop:
         main()
-    assert not stop.value.code and "1 captions of 2 objects" in capsys.readouterr().out
+    assert not stop.value.code and "1 captions and 5 questions about 2 objects" in capsys.readouterr().out
     with pytest.raises(DataError, match="--frames"):
-        find(str(classes), task=None, data_root=None, frames=None)
+        found(str(classes))
     with pytest.raises(RecipeError, match="tries"):
         AnnotateConfig.load(_yaml(classes, {"tries": 0}))
 
 
 TWO = Item("x", lambda: pytest.fail("no video is needed"), (Thing(0, "cat"), Thing(1, "dog")))
+VIEW = View(Video.open(np.zeros((1, *SIZE, 3), np.uint8)), {})
+MARKS = Marks(ComponentConfig())
 
 
 @pytest.mark.parametrize(
@@ -247,14 +256,14 @@ TWO = Item("x", lambda: pytest.fail("no video is needed"), (Thing(0, "cat"), Thi
     ],
 )
 def test_check(answer: str, problem: str | None) -> None:
-    problems = " ".join(check(answer, TWO)[2])
+    problems = " ".join(MARKS.check(answer, TWO, VIEW).problems)
     assert (problems == "") if problem is None else (problem in problems)
 
 
 @given(st.lists(st.text(alphabet="ab c,.[]()", max_size=12), min_size=1, max_size=4))
 def test_a_caption_without_a_model_always_passes(names: list[str]) -> None:
     item = Item("x", TWO.open_video, tuple(Thing(id, name) for id, name in enumerate(names)))
-    assert check(plain(item, {}), item)[2] == []
+    assert MARKS.check(plain(item, {}), item, VIEW).problems == ()
 
 
 def test_words_are_counted_between_blanks() -> None:

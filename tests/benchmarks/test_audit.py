@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks.audit.auditing import Questions, audit, below, named
 from benchmarks.audit.findings import KINDS, Audited, Fault
-from benchmarks.audit.planting import kinds, plant, twin
+from benchmarks.audit.planting import MISFIT, kinds, plant, twin
+from benchmarks.image_text import named_image_text
 from grounding_core.cli import main
 from grounding_core.errors import DataError
 from grounding_core.interfaces.dataset import Sample
@@ -47,13 +48,27 @@ def test_good_data_has_almost_no_findings(good: dict[str, Questions]) -> None:
         assert len(faulty) <= 0.05 * len(questions.samples), faulty
 
 
-@pytest.mark.parametrize("kind", [kind for kind in kinds() if kind != "box-outside"])
+@pytest.mark.parametrize("kind", [kind for kind in kinds() if kind not in ("box-outside", MISFIT)])
 def test_planted_faults_of_captions_are_found(kind: str, good: dict[str, Questions]) -> None:
     rng = np.random.default_rng(0)
     faulty = [changed for s in good["gcg"].samples if (changed := plant(s, kind, rng)) is not None][:4]
     assert faulty
     hits = [kind in found(good["gcg"], sample) for sample in faulty]
     assert sum(hits) >= 0.75 * len(hits)
+
+
+def test_phrases_that_do_not_fit_are_found_by_an_image_text_component(good: dict[str, Questions]) -> None:
+    """By colours: two phrases that name other ones change what they point at."""
+    rng = np.random.default_rng(0)
+    faulty = [changed for s in good["gcg"].samples if (changed := plant(s, MISFIT, rng)) is not None]
+    model = named_image_text("{type: colour}")
+    told = audit([replace(good["gcg"], samples=faulty)], image_text=model)
+    hits = [fault for one in told for fault in one.faults if fault.kind == MISFIT]
+    assert len({fault.tracks for fault in hits}) >= 2 and all(fault.frames for fault in hits)
+    clean = audit([good["gcg"]], image_text=model)
+    assert sum(bool(one.faults) for one in clean) <= 0.25 * len(clean)
+    with pytest.raises(DataError, match="--image-text"):
+        named_image_text("{type: [}")
 
 
 def test_boxes_outside_the_picture_are_found(good: dict[str, Questions]) -> None:

@@ -43,7 +43,7 @@ def run_demo(
 
     service = Service(recipe, Limits(max_megabytes, max_seconds))
     with open_demo(service, clips) as app:
-        _listen(app, host, port, guarded=False)
+        listen(app, host, port, guarded=False)
 
 
 @serve.command()
@@ -60,7 +60,7 @@ def run_api(
 
     token = os.environ.get("GROUNDING_TOKEN") or None
     service = Service(recipe, Limits(max_megabytes, max_seconds))
-    _listen(make_api(service, token=token), host, port, guarded=token is not None)
+    listen(make_api(service, token=token), host, port, guarded=token is not None)
 
 
 def is_loopback(host: str) -> bool:
@@ -71,7 +71,12 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _listen(app: FastAPI, host: str, port: int, *, guarded: bool) -> None:
+def listen(app: FastAPI, host: str, port: int, *, guarded: bool) -> None:
+    """Serve until the process is ended.
+
+    Raises:
+        GroundingError: the port is taken.
+    """
     import uvicorn
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 

@@ -38,7 +38,7 @@ class OpenClipEncoder(FeatureMapEncoder):
 
     def __init__(self, config: OpenClipConfig) -> None:
         super().__init__()
-        tower = _create(config).visual
+        tower = create(config).visual
         facts = tower.preprocess_cfg
         own = facts["size"]
         self.size = config.image_size or (own if isinstance(own, int) else own[0])
@@ -64,8 +64,8 @@ class OpenClipEncoder(FeatureMapEncoder):
         return features  # type: ignore[no-any-return]
 
 
-def _create(config: OpenClipConfig) -> Any:
-    """The whole CLIP model, with its weights where they are wanted."""
+def create(config: OpenClipConfig, *, text: bool = False) -> Any:
+    """The whole CLIP model, with its weights where they are wanted; ``text``: those of both sides."""
     name, pretrained = config.model, config.pretrained
     folder, tags = Path(name).expanduser(), open_clip.list_pretrained_tags_by_model(name)
     if folder.is_dir():
@@ -88,7 +88,7 @@ def _create(config: OpenClipConfig) -> Any:
             pretrained=None if empty else pretrained,
             load_weights=not empty,
             device=None,  # where PyTorch makes tensors now
-            pretrained_text=False,
+            pretrained_text=text,
             force_image_size=config.image_size,
         )
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:

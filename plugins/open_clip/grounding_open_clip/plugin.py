@@ -11,7 +11,7 @@ INTERFACE = 1
 
 @hookimpl
 def grounding_entries() -> Sequence[Entry]:
-    """One image encoder, for every image tower."""
+    """An image encoder for every image tower, and an image–text component for every whole model."""
     return [
         Entry(
             "image_encoder",
@@ -19,5 +19,12 @@ def grounding_entries() -> Sequence[Entry]:
             "grounding_open_clip.encoder:OpenClipEncoder",
             "pip install open_clip_torch",
             "any image tower of open_clip, by model name and pretrained tag",
-        )
+        ),
+        Entry(
+            "image_text",
+            "open_clip",
+            "grounding_open_clip.image_text:OpenClipImageText",
+            "pip install open_clip_torch",
+            "any whole model of open_clip compares crops with phrases",
+        ),
     ]
