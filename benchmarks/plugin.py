@@ -29,6 +29,13 @@ ANNOTATION: tuple[tuple[Kind, str, str, str, str], ...] = (
     ),
     (
         "object_source",
+        "entities",
+        "annotate.sources.entities:Entities",
+        "",
+        "ActivityNet-Entities: a box for each noun of a sentence",
+    ),
+    (
+        "object_source",
         "videos",
         "annotate.sources.videos:Videos",
         "",

@@ -26,7 +26,9 @@ def annotate(
     ] = None,
     objects: Annotated[
         str | None,
-        typer.Option(help="Object source in place of the recipe's: expressions, sentences, classes, videos."),
+        typer.Option(
+            help="Object source in place of the recipe's: expressions, sentences, classes, entities, videos."
+        ),
     ] = None,
     data_root: Annotated[Path | None, typer.Option(help="Folder above a data set.")] = None,
     frames: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,8 @@ from benchmarks.datasets.markup import parse
 from grounding_core.errors import DataError, GroundingError
 from grounding_core.masks import MaskTrack, decode
 from grounding_core.types import GroundedText, Span
+
+_log = logging.getLogger(__name__)
 
 VERDICTS = ("accept", "drop")
 UNDO = "undo"
@@ -205,15 +208,17 @@ class Log:
     def _read(self) -> Iterator[Change]:
         if not self._path.is_file():
             return
-        lines = self._path.read_text(encoding="utf-8").split("\n")
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(self._path.read_text(encoding="utf-8").split("\n"), start=1):
             if not line.strip():
                 continue
             try:
-                yield Change(**json.loads(line))
-            except (ValueError, TypeError) as error:
-                if number < len(lines):
-                    continue  # torn by a kill, and written on after it
+                told = json.loads(line)
+            except ValueError:
+                _log.warning("%s, line %d is torn and left out.", self._path, number)
+                continue
+            try:
+                yield Change(**told)
+            except TypeError as error:
                 raise DataError(f"{self._path}, line {number}: {error}.", "Delete that line.") from error
 
     @staticmethod

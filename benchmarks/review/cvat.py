@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from benchmarks.annotate.writers import marked
+from benchmarks.datasets.files import reading
 from benchmarks.datasets.markup import Caption
 from benchmarks.review.changes import Change
 from benchmarks.review.reviewing import Review, ReviewItem
@@ -72,7 +73,7 @@ def write(review: Review, item: ReviewItem, path: Path) -> None:
                     _attribute(tag, "text", marked(Caption(text.text, text.spans)))
                 for track in text.tracks:
                     if track.frames[index] is not None:
-                        shape = ElementTree.SubElement(image, "mask", _mask(track.mask(index)))
+                        shape = ElementTree.SubElement(image, "mask", mask_attributes(track.mask(index)))
                         _attribute(shape, OBJECT, str(track.id))
                         _attribute(shape, "phrase", phrases.get(track.id, ""))
             ElementTree.indent(root)
@@ -111,7 +112,8 @@ def read(review: Review, path: Path, who: str) -> list[Change]:
     masks: dict[int, dict[int, BoolMask]] = {}
     caption = None
     for image in root.iter("image"):
-        index = int(image.get("id", -1))
+        with reading(path, "an image"):
+            index = int(image.get("id", -1))
         if not 0 <= index < len(video):
             raise DataError(f"{path}: image {index} is none of {len(video)} frames.", "Export it anew.")
         for tag in image.iter("tag"):
@@ -123,7 +125,8 @@ def read(review: Review, path: Path, who: str) -> list[Change]:
                 if not id.isdigit():
                     what = f"a {shape.tag} in frame {index} has no attribute {OBJECT!r}"
                     raise DataError(f"{path}: {what}.", "Set it to the number of the object.")
-                drawn = _SHAPES[shape.tag](shape, video.size)
+                with reading(path, f"a {shape.tag} in frame {index}"):
+                    drawn = _SHAPES[shape.tag](shape, video.size)
                 frames = masks.setdefault(int(id), {})
                 frames[index] = drawn | frames[index] if index in frames else drawn
     changes = []
@@ -168,8 +171,8 @@ def _attributes(element: ElementTree.Element) -> dict[str, str]:
     return {one.get("name", ""): (one.text or "").strip() for one in element.iter("attribute")}
 
 
-def _mask(mask: BoolMask) -> dict[str, str]:
-    """CVAT's run lengths: those of the box of the mask, row by row, background first."""
+def mask_attributes(mask: BoolMask) -> dict[str, str]:
+    """A mask with pixels as CVAT writes it: run lengths of its box, row by row, background first."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     top, left = int(rows[0]), int(columns[0])
     cut = mask[top : rows[-1] + 1, left : columns[-1] + 1]
@@ -187,7 +190,12 @@ def _mask(mask: BoolMask) -> dict[str, str]:
     return told | {name: str(value) for name, value in box.items()}
 
 
-def _of_mask(shape: ElementTree.Element, size: tuple[int, int]) -> BoolMask:
+def of_mask(shape: ElementTree.Element, size: tuple[int, int]) -> BoolMask:
+    """The mask (H, W) of a CVAT element.
+
+    Raises:
+        ValueError: it leaves the picture, or its run lengths do not add up.
+    """
     top, left, width, height = (
         int(float(shape.get(name, ""))) for name in ("top", "left", "width", "height")
     )
@@ -219,7 +227,7 @@ def _drawn(size: tuple[int, int], draw: Any) -> BoolMask:
     return found
 
 
-_SHAPES = {"mask": _of_mask, "polygon": _of_polygon, "box": _of_box}
+_SHAPES = {"mask": of_mask, "polygon": _of_polygon, "box": _of_box}
 
 
 def _parsed(path: Path) -> ElementTree.Element:

@@ -79,6 +79,36 @@ def test_burst_is_read(classes: Path) -> None:  # noqa: F811
     )
 
 
+def test_sentences_with_a_box_a_noun_become_captions(tmp_path: Path) -> None:
+    """In the layout of ActivityNet-Entities: each box is followed both ways through its segment."""
+    pytest.importorskip("cv2")
+    from grounding_core.render import write_overlay
+    from grounding_core.types import GroundedText
+
+    write_overlay(Video.open(pictures(), fps=2), GroundedText(""), tmp_path / "videos/v_1.mp4")
+    scale = 720 / Video.open(tmp_path / "videos/v_1.mp4").size[1]
+    large = Video.open(tmp_path / "videos/v_1.mp4").size[1] / SIZE[1]
+    boxes = [[17, 2, 29, 16], [17, 28, 29, 42]]
+    segment = {
+        "process_bnd_box": [[side * large * scale for side in box] for box in boxes],
+        "frame_ind": [4, 4],
+        "process_clss": [["cat"], ["dog"]],
+        "process_idx": [[1], [5]],
+        "tokens": ["A", "cat", "runs", "over", "the", "dog", "."],
+        "timestamps": [0.0, 2.5],
+        "crowds": [0, 0],
+    }
+    path = tmp_path / "entities.json"
+    path.write_text(json.dumps({"annotations": {"v_1": {"segments": {"0": segment}}}}))
+    source = found(str(path), "entities", frames=tmp_path / "videos")
+    config = AnnotateConfig(masks=Part(type="grabcut"))
+    assert annotate(source, config, tmp_path / "out", split="val")["counts"]["captions"] == 1
+    truth = VideoGCG(tmp_path / "out").samples("gcg", "val")[0].load_truth()
+    assert truth.caption is not None and truth.caption.text == "A cat runs over the dog."
+    assert [truth.caption.phrase(span) for span in truth.caption.spans] == ["A cat", "the dog"]
+    assert all(len(track.visible()) == FRAMES for track in truth.tracks)
+
+
 def test_plain_videos_are_looked_at_once(tmp_path: Path) -> None:
     """The tiny model, which does not know squares, stands for a detector."""
     (tmp_path / "clips").mkdir()

@@ -14,6 +14,13 @@ let mode = null; // null, "rename", "link", "caption", "box", "click", "new"
 let clicked = { frame: -1, points: [] };
 let drag = null, linked = new Set(), playing = null, masks = true, busy = false, pictures = new Map();
 
+// Objects are called by their place, 1 to n, which fits on a key; their ids may be any numbers.
+const number = (id) => item.tracks.findIndex((track) => track.id === id) + 1;
+const numbered = (key) => item.tracks[Number(key) - 1]?.id ?? null;
+const numbers = (ids) => [...ids].map(number).sort((a, b) => a - b).join(", ");
+const marks = (text, change) =>
+  text.replace(/\]\(([^)]*)\)/g, (_, ids) => `](${ids.split(",").map((id) => change(id.trim())).join(", ")})`);
+
 const colour = (id) => palette[id % palette.length];
 const keys = (text) => [...text.matchAll(/\d+/g)].map(Number);
 
@@ -97,9 +104,9 @@ function show(told) {
   const letters = [...told.text]; // offsets count code points
   told.spans.forEach((span, index) => {
     parts.push(letters.slice(read, span.start).join(""));
-    const button = make("button", {
-      className: span.tracks.length ? "phrase" : "phrase loose", textContent: letters.slice(span.start, span.end).join("") || "∅",
-      title: span.tracks.length ? `objects ${span.tracks.join(", ")}` : "points at nothing",
+    const button = make("span", {
+      role: "button", tabIndex: 0, className: span.tracks.length ? "phrase" : "phrase loose", textContent: letters.slice(span.start, span.end).join("") || "∅",
+      title: span.tracks.length ? `object ${numbers(span.tracks)}` : "points at nothing",
       onclick: () => { phrase = index; choose(); },
     });
     if (span.tracks.length) button.style.setProperty("--mark", colour(span.tracks[0])[0]);
@@ -120,7 +127,7 @@ function rows() {
   $("rows").replaceChildren(...item.tracks.flatMap((track) => {
     const span = item.spans.find((one) => one.tracks.includes(track.id));
     const words = span ? [...item.text].slice(span.start, span.end).join("") : "no phrase";
-    const plate = make("span", { className: "plate", textContent: track.id });
+    const plate = make("span", { className: "plate", textContent: number(track.id) });
     [plate.style.background, plate.style.color] = colour(track.id);
     const name = make("button", { onclick: () => { object = object === track.id ? null : track.id; rows(); draw(); } }, plate, words);
     name.setAttribute("aria-pressed", object === track.id);
@@ -215,12 +222,12 @@ function layer(mask, width, height, scale, [red, green, blue], strong, id) {
   if (!top) return;
   const size = Math.max(14, Math.round(canvas.height / 24)), [back, ink] = colour(id);
   pen.font = `700 ${size}px system-ui, sans-serif`;
-  const room = pen.measureText(id).width + 8;
+  const room = pen.measureText(number(id)).width + 8;
   const x = Math.min(top[0] * scale, canvas.width - room), y = Math.max(0, top[1] * scale - size - 4);
   pen.fillStyle = back;
   pen.fillRect(x, y, room, size + 4);
   pen.fillStyle = ink;
-  pen.fillText(id, x + 4, y + size - 1);
+  pen.fillText(number(id), x + 4, y + size - 1);
 }
 
 function stop() {
@@ -297,7 +304,8 @@ const actions = {
     field("input", [...item.text].slice(item.spans[phrase].start, item.spans[phrase].end).join(""), "New words",
       (words) => change("rename", { span: phrase, words }))),
   e: () => (enter("caption", "Write the caption"),
-    field("textarea", item.marked ?? "", "Caption with [words](number)", (marked) => change("caption", { marked }))),
+    field("textarea", marks(item.marked ?? "", (id) => number(Number(id))), "Caption with [words](number)",
+      (given) => change("caption", { marked: marks(given, (key) => numbered(key) ?? "none") }))),
   l: () => {
     if (!selected()) return;
     linked = new Set(item.spans[phrase].tracks);
@@ -312,14 +320,14 @@ const actions = {
 };
 
 function linking() {
-  enter("link", `Linked to ${[...linked].sort().join(", ") || "nothing"}: numbers switch, Enter keeps`);
+  enter("link", `Linked to ${numbers(linked) || "nothing"}: numbers switch, Enter keeps`);
   draw();
 }
 
 function draws(how) {
   if (target() === null) return toast("Choose an object first: its number, or a phrase that points at it alone.");
   clicked = { frame: -1, points: [] };
-  enter(how, how === "box" ? `Draw a box around object ${target()}` : `Click on object ${target()} (Shift: not this)`);
+  enter(how, how === "box" ? `Draw a box around object ${number(target())}` : `Click on object ${number(target())} (Shift: not this)`);
 }
 
 const redraw = (drawn) => doing(async () => {
@@ -337,8 +345,8 @@ document.addEventListener("keydown", (event) => {
   if (event.target.matches?.("input[type=range]") && event.key.startsWith("Arrow")) event.preventDefault();
   if (mode === "link") {
     if (/^\d$/.test(event.key)) {
-      const id = Number(event.key);
-      if (!item.tracks.some((track) => track.id === id)) return toast(`There is no object ${id}.`);
+      const id = numbered(event.key);
+      if (id === null) return toast(`There is no object ${event.key}.`);
       linked.has(id) ? linked.delete(id) : linked.add(id);
       return linking();
     }
@@ -350,8 +358,8 @@ document.addEventListener("keydown", (event) => {
     }
     if (event.key !== "Escape") return;
   }
-  if (/^\d$/.test(event.key) && item?.tracks.some((track) => track.id === Number(event.key))) {
-    object = Number(event.key);
+  if (/^[1-9]$/.test(event.key) && item && numbered(event.key) !== null) {
+    object = numbered(event.key);
     rows();
     return draw();
   }
