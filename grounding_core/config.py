@@ -100,8 +100,8 @@ class Prompts(_Strict):
     )
     answer: str = Field(
         default="It is [SEG].",
-        description="Answer taught for refer, ask and locate; holds the seg token. {name} stands for the phrase "
-        "by which a caption of the video names the object; for what was asked where none does.",
+        description="Answer taught for refer, ask and locate; holds the seg token. {name} stands for the "
+        "phrase by which a caption of the video names the object; for what was asked where none does.",
     )
 
     def short_answer(self, name: str) -> str:

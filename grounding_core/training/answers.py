@@ -122,7 +122,10 @@ class AnswerItems(TorchDataset[Item | str]):
 
 
 class Names:
-    """What the captions of a video call its objects. Tasks number objects apart: the masks tell which is which."""
+    """What the captions of a video call its objects.
+
+    Tasks number objects apart: the masks tell which is which.
+    """
 
     def __init__(self, captions: Sequence[Truth], indices: Sequence[int]) -> None:
         """Args:

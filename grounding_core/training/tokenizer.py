@@ -73,8 +73,9 @@ def recipe_with_tokenizer(
             prompts, token = recipe.prompts, recipe.seg.token
             texts = [prompts.question(sample.query.kind, sample.query.text) for sample in samples]
             texts += [
-                answer_of(sample, sample.load_truth(), prompts.short_answer(sample.query.text), token)[0]
-                .replace(token, "")
+                answer_of(sample, sample.load_truth(), prompts.short_answer(sample.query.text), token)[
+                    0
+                ].replace(token, "")
                 for sample in samples
             ]
             special = [*special_tokens(prompts.layout, prompts.turn), token]

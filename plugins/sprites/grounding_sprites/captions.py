@@ -31,7 +31,7 @@ _JOINTS: dict[int, list[tuple[str, str]]] = {
 
 
 def caption(facts: Facts) -> Caption:
-    """Every thing with its motion, in the order in which they appear; of several at once the leftmost first."""
+    """Every thing with its motion, in the order in which they appear; at the start from left to right."""
     order = sorted(facts.things, key=_appearance)
     words: list[str] = []
     phrases = []

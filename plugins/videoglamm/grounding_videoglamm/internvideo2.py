@@ -134,14 +134,16 @@ class PatchEmbed(nn.Module):
 
 
 def sinusoids(width: int, frames: int, side: int) -> Tensor:
-    """Initial position embeddings (frames * side * side, width): a quarter tells the frame, the rest row and column.
+    """Initial position embeddings (frames * side * side, width).
 
-    The public code starts from such embeddings too (``pos_embed.py``); a checkpoint overwrites them.
+    A quarter of the width tells the frame, the rest row and column. The public code starts from such embeddings too (``pos_embed.py``); a checkpoint overwrites them.
     """
     share = width // 8 * 2
     grid = torch.meshgrid(torch.arange(frames), torch.arange(side), torch.arange(side), indexing="ij")
     parts = []
-    for place, size in zip(grid, (share, (width - share) // 2, width - share - (width - share) // 2), strict=True):
+    for place, size in zip(
+        grid, (share, (width - share) // 2, width - share - (width - share) // 2), strict=True
+    ):
         rates = 10000.0 ** -(torch.arange((size + 1) // 2) / max(size / 2, 1))
         angles = place.reshape(-1, 1) * rates
         parts.append(torch.cat([angles.sin(), angles.cos()], dim=1)[:, :size])

@@ -41,8 +41,8 @@ class TrackerConfig(ComponentConfig):
     )
     multimask: bool = Field(
         default=True,
-        description="Memory: choose among three masks by predicted IoU, as the reference does; false: one mask, "
-        "for networks whose IoU head was not trained.",
+        description="Memory: choose among three masks by predicted IoU, as the reference does; "
+        "false: one mask, for networks whose IoU head was not trained.",
     )
     bf16_memory: bool = Field(
         default=True, description="Round memory to bfloat16 even in fp32, as the reference does."
@@ -203,7 +203,7 @@ class Tracker(MaskDecoder):
         return features.coarse + added
 
     def forward(self, frames: Tensor, prompts: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`MaskDecoder.forward`: as configured, framewise (the reference trains so) or by memory."""
+        """See :meth:`MaskDecoder.forward`: framewise (as the reference trains) or by memory."""
         if self.config.mode == "memory" and len(prompts):
             return self._trained_by_memory(frames, prompts, owner)
         t = frames.shape[1]
