@@ -136,7 +136,8 @@ class PatchEmbed(nn.Module):
 def sinusoids(width: int, frames: int, side: int) -> Tensor:
     """Initial position embeddings (frames * side * side, width).
 
-    A quarter of the width tells the frame, the rest row and column. The public code starts from such embeddings too (``pos_embed.py``); a checkpoint overwrites them.
+    A quarter of the width tells the frame, the rest row and column. The public code starts from such
+    embeddings too (``pos_embed.py``); a checkpoint overwrites them.
     """
     share = width // 8 * 2
     grid = torch.meshgrid(torch.arange(frames), torch.arange(side), torch.arange(side), indexing="ij")
