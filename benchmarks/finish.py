@@ -17,12 +17,14 @@ from benchmarks.predict import store_for
 from benchmarks.predictors import platform_facts
 from benchmarks.report.build import build
 from benchmarks.report.page import page
+from benchmarks.report.profile import keep_profile, read_profile
 from benchmarks.report.text import markdown, show
 from benchmarks.scores import MODEL, UnitScores, score_unit
 from benchmarks.store import PredictionStore
 from benchmarks.tasks.base import load_task
 from benchmarks.units import Unit
 from grounding_core.errors import DataError
+from grounding_core.profiling import stage
 
 
 def progress(console: Console) -> Progress:
@@ -57,10 +59,12 @@ def finish(
         bars: where progress is shown.
         console: where the tables go.
     """
-    scores = [_score(folder, plan, unit, bars) for unit in units if unit.truth]
+    with stage("scoring"):
+        scores = [_score(folder, plan, unit, bars) for unit in units if unit.truth]
+    keep_profile(folder)
     for unit in scores:
         _same_truth(folder, unit)
-    report = build(plan.model, plan.fingerprint, platform_facts(), scores)
+    report = build(plan.model, plan.fingerprint, platform_facts(), scores, read_profile(folder))
     for unit in scores:
         replace_text(_table_path(folder, unit.unit), _table(unit))
     replace_text(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")

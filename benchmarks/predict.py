@@ -14,6 +14,7 @@ from benchmarks.store import Prediction, PredictionStore
 from benchmarks.units import Unit
 from grounding_core.errors import DataError, GroundingError
 from grounding_core.interfaces.dataset import Sample
+from grounding_core.profiling import stage
 from grounding_core.types import GroundedText
 
 
@@ -51,15 +52,45 @@ def predict(
     Raises:
         OSError: the disk refuses.
     """
+    for group in by_video(samples):
+        keep(store, answer_video(unit, predictor, group, stamped=stamped), advance)
+
+
+Line = tuple[Prediction, dict[str, str | int]]
+"""A prediction, and what its line says besides."""
+
+
+def by_video(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Samples in groups that share a video: what a worker answers at once."""
     videos: dict[str, list[Sample]] = {}
     for sample in samples:
         videos.setdefault(sample.video_id, []).append(sample)
-    for group in videos.values():
+    return list(videos.values())
+
+
+def answer_video(unit: Unit, predictor: Predictor, group: Sequence[Sample], *, stamped: bool) -> list[Line]:
+    """Answers to the samples of one video; what goes wrong is one of them."""
+    with stage("rest of the model" if stamped else "baselines"):
+        predictions = _of_video(predictor, group)
+    lines: list[Line] = []
+    with stage("harness"):
         size = _video_bytes(group[0]) if stamped else None
-        for sample, prediction in zip(group, _of_video(predictor, group), strict=True):
+        for sample, prediction in zip(group, predictions, strict=True):
             known = line_facts(unit, sample) | ({} if size is None else {"video bytes": size})
             truth = _truth_digest(sample) if stamped and unit.truth else ""
-            store.append(replace(prediction, truth=truth), known)
+            lines.append((replace(prediction, truth=truth), known))
+    return lines
+
+
+def keep(store: PredictionStore, lines: Sequence[Line], advance: Callable[[], None]) -> None:
+    """Write lines to an open store.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    with stage("harness"):
+        for prediction, known in lines:
+            store.append(prediction, known)
             advance()
 
 
@@ -110,7 +141,7 @@ def _of_video(predictor: Predictor, samples: Sequence[Sample]) -> list[Predictio
     # A model may fail in any way, and a failure is a result: it is kept, counted and shown.
     except Exception as error:  # noqa: BLE001
         if len(samples) == 1:
-            return [_failure(samples[0], error, time.perf_counter() - start)]
+            return [failure(samples[0], error, time.perf_counter() - start)]
         # One question may have spoilt it for all: ask one by one.
         return [prediction for sample in samples for prediction in _of_video(predictor, [sample])]
     seconds = (time.perf_counter() - start) / len(samples)
@@ -127,9 +158,9 @@ def _answers(predictor: Predictor, context: Any, samples: Sequence[Sample]) -> l
     return answers
 
 
-def _failure(sample: Sample, error: Exception, seconds: float) -> Prediction:
+def failure(sample: Sample, error: Exception, seconds: float) -> Prediction:
+    """What is kept of a sample that could not be answered."""
     text = " ".join(str(error).split())
     kind = "" if isinstance(error, GroundingError) else f"{type(error).__name__}: "
-    return Prediction(
-        sample.id, None, seconds, f"{kind}{text}" or type(error).__name__, traceback.format_exc()
-    )
+    trace = "".join(traceback.format_exception(error))
+    return Prediction(sample.id, None, seconds, f"{kind}{text}" or type(error).__name__, trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -36,10 +37,16 @@ class Predictor(Protocol):
 
 
 def load_grounder(recipe: Recipe) -> Grounder:
-    """The recipe's model. Here, and only here, the harness loads torch."""
+    """The recipe's model, on a GPU where there is one. Here, and only here, the harness loads torch."""
+    import torch
+
     from grounding_core.compose import build
 
-    return build(recipe)
+    model = build(recipe)
+    if torch.cuda.is_available() and isinstance(model, torch.nn.Module):
+        # Several processes on one machine (torchrun, accelerate) each take a GPU of their own.
+        model.to(f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}")
+    return model
 
 
 class RecipePredictor:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
-from benchmarks.baselines import BASELINES
-from benchmarks.finish import finish, progress, stores
+from benchmarks.engine import Engine, How, begin, predict_missing
+from benchmarks.finish import finish, progress
+from benchmarks.launched import Crew, leading
 from benchmarks.lock import locked
 from benchmarks.metrics.text_similarity import DEFAULT, load_similarity
 from benchmarks.plan import Plan
-from benchmarks.predict import check_videos, pending, predict
-from benchmarks.predictors import Predictor, RecipePredictor
+from benchmarks.predictors import RecipePredictor
 from benchmarks.scores import MODEL
 from benchmarks.selection import Selection, read_ids
 from benchmarks.store import key_of
 from benchmarks.units import Unit, names
 from grounding_core import DEFAULT_RECIPE
-from grounding_core.compose import plan as check_fit
 from grounding_core.config import Recipe
 from grounding_core.errors import DataError, GroundingError
+from grounding_core.profiling import profiled
 
 WRONG_USE = 2
 INTERRUPTED = 130
@@ -58,6 +57,18 @@ def run(
     text_similarity: Annotated[
         str, typer.Option(help="How gcg compares phrases: token-f1, bert, or bert:FOLDER.")
     ] = DEFAULT,
+    engine: Annotated[
+        Engine, typer.Option(help="Who predicts: this process, or the workers of a Ray cluster.")
+    ] = "here",
+    address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster; default: one is started on this machine.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Workers on Ray; default: one a GPU, or one a CPU.")
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Write time and memory by stage into the report.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Run folder; default: a folder of its own below ./runs.")
     ] = None,
@@ -79,7 +90,7 @@ def run(
             tasks=names(tasks, "task"),
             datasets=names(datasets, "data set"),
             selection=_selection(limit, ids, shuffle_seed),
-            retry_errors=retry_errors,
+            how=How(engine, address, workers, retry_errors, profile),
             text_similarity=text_similarity,
             out=out,
             data_root=data_root,
@@ -91,6 +102,8 @@ def run(
     except KeyboardInterrupt:
         errors.print("Interrupted. The same command goes on from here.", style="yellow")
         raise typer.Exit(INTERRUPTED) from None
+    if report is None:
+        return  # another of the launched processes reports
     if any(result["predictors"][MODEL]["errors"] == result["n"] for result in report["results"]):
         errors.print("Every sample of a task failed.", style="red")
         raise typer.Exit(1)
@@ -103,12 +116,12 @@ def bench(
     tasks: list[str],
     datasets: list[str],
     selection: Selection,
-    retry_errors: bool,
+    how: How,
     text_similarity: str,
     out: Path | None,
     data_root: Path | None,
     console: Console,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Predict what is missing, then score and report.
 
     Args:
@@ -117,35 +130,39 @@ def bench(
         tasks: names of tasks.
         datasets: ``name`` or ``name:split``.
         selection: which samples of each split.
-        retry_errors: try samples again that failed before.
+        how: who predicts.
         text_similarity: how phrases are compared: ``name`` or ``name:source``.
         out: run folder; None names one below ./runs by everything that shapes the report.
         data_root: folder above the data sets; generated ones that are not there are made in the cache.
         console: where tables go; progress goes to stderr.
 
     Returns:
-        The report, as in report.json.
+        The report, as in report.json; None in a launched process that is not the first.
 
     Raises:
         GroundingError: something is unknown, missing or in use; failures of single samples are kept instead.
     """
-    model = RecipePredictor(Recipe.load(recipe, overrides))
-    with progress(Console(stderr=True)) as bars:
+    model, crew = RecipePredictor(Recipe.load(recipe, overrides)), Crew.here()
+    with progress(Console(stderr=True, quiet=not crew.leads)) as bars:
         plan, units = Plan.of(
             model.name, model.fingerprint(), tasks, datasets, data_root, selection, bars, text_similarity
         )
         load_similarity(text_similarity)  # a wrong name ends the run before it begins
         folder = out or Path("runs") / f"{model.name}-{_key(plan, units)}"
-        with locked(folder):
-            plan.begin(folder)
+        with locked(folder) if crew.leads else nullcontext(), profiled() if how.profile else nullcontext():
             try:
-                _predict_missing(folder, plan, units, model, retry_errors, bars)
+                leading(crew, lambda: begin(folder, plan, units))
+                predict_missing(folder, plan, units, model, how, crew, bars)
             except OSError as error:
                 raise DataError(
                     f"Can't write below {folder}: {error.strerror or error}.",
                     "Free some space and run the same command again.",
                 ) from error
+            if not crew.leads:
+                crew.leave()
+                return None
             report = finish(folder, plan, units, bars, console)
+    crew.leave()
     console.print(f"\nReport: {folder / 'report.html'}", soft_wrap=True, highlight=False)
     return report
 
@@ -160,39 +177,6 @@ def _selection(limit: int | None, ids: str | None, shuffle_seed: int | None) -> 
     if shuffle_seed is not None and limit is None:
         raise GroundingError("--shuffle-seed draws a random few.", "Say how many with --limit.")
     return Selection(limit, read_ids(ids), shuffle_seed)
-
-
-def _predict_missing(
-    folder: Path,
-    plan: Plan,
-    units: list[Unit],
-    model: RecipePredictor,
-    retry_errors: bool,
-    bars: Progress,
-) -> None:
-    for unit in units:
-        predictors: dict[str, Predictor] = {MODEL: model}
-        if unit.truth:  # baselines borrow from it, and without a score there is nothing to compare
-            predictors |= {baseline.name: baseline(unit) for baseline in BASELINES}
-        for name, store in stores(folder, unit, plan.fingerprint).items():
-            if name not in predictors:
-                continue
-            if name == MODEL:
-                check_videos(unit, store)
-            missing = pending(unit, store, retry_errors=retry_errors)
-            if not missing:
-                continue
-            shown = model.name if name == MODEL else name
-            bar = bars.add_task(f"{unit.task}: {shown}", total=len(unit.samples))
-            bars.update(bar, completed=len(unit.samples) - len(missing))
-            if name == MODEL:
-                # A recipe that can't be built is one error, not one a sample.
-                check_fit(model.recipe, tasks=plan.tasks)
-                model.load()
-            with store:
-                advance = partial(bars.advance, bar)
-                predict(unit, predictors[name], store, missing, advance, stamped=name == MODEL)
-            bars.update(bar, visible=name == MODEL)
 
 
 if __name__ == "__main__":

@@ -91,10 +91,32 @@ class PredictionStore:
             line["traceback"] = prediction.traceback
         self._write(line)
 
+    def beside(self, folder: Path) -> PredictionStore:
+        """A store of the same predictions in another folder, for one of several processes."""
+        other = PredictionStore(folder, "", self.fingerprint)
+        other.path = folder / self.path.name
+        return other
+
+    def adopt(self, path: Path) -> None:
+        """Append the predictions of another process's file; it must be of the same fingerprint.
+
+        Raises:
+            DataError: it is of another run.
+        """
+        other = self.beside(path.parent)
+        for number, raw in enumerate(other._whole(), 1):
+            if number == 1:
+                self._check(_parse(raw, str(path)))
+            else:
+                self._append(raw)
+
     def _write(self, line: Mapping[str, Any]) -> None:
+        self._append(json.dumps(line, ensure_ascii=False, default=str).encode() + b"\n")
+
+    def _append(self, raw: bytes) -> None:
         if self._handle is None:
             raise RuntimeError("the store is not open for writing")
-        self._handle.write(json.dumps(line, ensure_ascii=False, default=str).encode() + b"\n")
+        self._handle.write(raw)
         self._handle.flush()
         os.fsync(self._handle.fileno())
 

@@ -12,6 +12,8 @@ from transformers import DynamicCache
 from grounding_core.errors import CheckpointError
 from grounding_core.interfaces.language_model import Generation, LanguageModel, Norm, Prefix, Segment
 from grounding_core.precision import filled_later
+from grounding_core.shared_prefix import NAME as SHARED
+from grounding_core.shared_prefix import share
 
 PADDING = -1
 """Position of a token that only fills a row."""
@@ -61,6 +63,10 @@ class CausalLM(LanguageModel):
             # New rows are drawn like the old ones, where there are any.
             self.network.resize_token_embeddings(len(tokenizer), mean_resizing=not filled_later())
         self._norm: Norm = norm
+        # Attention that caps its scores or gives them a sink is no plain softmax: such networks are "eager".
+        if network.config._attn_implementation == "sdpa":
+            network.set_attn_implementation(SHARED)
+        self._shares = network.get_decoder().config._attn_implementation == SHARED
 
     def tokenize(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -152,10 +158,9 @@ class CausalLM(LanguageModel):
         positions = prefix.length + (real.cumsum(1) - 1).clamp(min=0)
         past = torch.arange(prefix.length, device=device).expand(count, -1)
         places = torch.cat([past, torch.where(real > 0, positions, PADDING)], dim=1)
-        padded = bool((places == PADDING).any())
-        cache = fork(prefix.cache, torch.zeros(count, dtype=torch.long, device=device))
-        mask = self._mask(places, positions) if padded else None
-        final, state = self._read(cache, ids, mask, positions)
+        first_row = torch.zeros(count, dtype=torch.long, device=device)
+        cache = share(prefix.cache) if self._shares else fork(prefix.cache, first_row)
+        final, state = self._read(cache, ids, self._mask(places, positions), positions)
 
         answers: list[list[int]] = [[] for _ in prompts]
         states: list[list[Tensor]] = [[state[row, -1]] for row in range(count)]
@@ -164,8 +169,9 @@ class CausalLM(LanguageModel):
         next_position = positions[:, -1:]
         for _ in range(max_new_tokens):
             chosen = self._logits(final[:, -1]).argmax(-1)
+            tokens = chosen.tolist()
             for row in sorted(open_rows):
-                token = int(chosen[row])
+                token = tokens[row]
                 if token in ends:
                     open_rows.discard(row)
                 else:
@@ -174,8 +180,9 @@ class CausalLM(LanguageModel):
                 break
             next_position = next_position + 1
             places = torch.cat([places, next_position], dim=1)
-            mask = self._mask(places, next_position) if padded else None
-            final, state = self._read(cache, chosen[:, None], mask, next_position)
+            final, state = self._read(
+                cache, chosen[:, None], self._mask(places, next_position), next_position
+            )
             for row in open_rows:
                 states[row].append(state[row, -1])
         return Generation(
@@ -189,23 +196,22 @@ class CausalLM(LanguageModel):
         return set(getattr(self.network.get_decoder().config, "layer_types", None) or ())
 
     def _mask(self, places: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
-        """What a padded batch may look at.
+        """What tokens may look at, as additive masks (n, 1, q, keys).
 
         Args:
             places: (n, keys) position of every cached token, or PADDING.
             positions: (n, q) positions of the tokens being read.
 
         Returns:
-            (n, keys) mask of real tokens; or, where the network has a sliding window, an additive mask
-            (n, 1, q, keys): the window counts positions, while transformers would count padding too. Where
-            only some layers slide (Gemma 3), one such mask a kind of layer.
+            One mask; where only some layers slide (Gemma 3), one a kind of layer. A window counts positions,
+            while transformers would count padding too.
         """
         window = getattr(self.network.get_decoder().config, "sliding_window", None)
         kinds = self._layer_kinds()
-        if window is None or kinds == {FULL}:
-            return (places != PADDING).long()
         behind = positions[:, :, None] - places[:, None, :]
         seen = (places != PADDING)[:, None] & (behind >= 0)
+        if window is None or kinds == {FULL}:
+            return self._additive(seen)
         sliding = self._additive(seen & (behind < window))
         return {FULL: self._additive(seen), SLIDING: sliding} if FULL in kinds else sliding
 

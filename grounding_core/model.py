@@ -22,6 +22,7 @@ from grounding_core.interfaces.language_model import LanguageModel, Prefix
 from grounding_core.interfaces.mask_decoder import MaskDecoder
 from grounding_core.markup import parse
 from grounding_core.masks import MaskTrack, encode
+from grounding_core.profiling import stage
 from grounding_core.types import GroundedText, Query
 from grounding_core.video import Video, sample_indices
 
@@ -125,7 +126,8 @@ class GroundingModel(nn.Module):
             VideoError: it can't be read.
         """
         video = video if isinstance(video, Video) else Video.open(video)
-        frames = torch.from_numpy(video.frames(sample_indices(len(video), self.sampling.frames)))
+        with stage("decode"):
+            frames = torch.from_numpy(video.frames(sample_indices(len(video), self.sampling.frames)))
         prefix, visual = self.read([frames], single_image=len(video) == 1)
         return Context(video, prefix, visual, self.mask_decoder.open(video))
 
@@ -138,8 +140,10 @@ class GroundingModel(nn.Module):
             return lm.prefix([text]), torch.zeros(1, 0, self.plan.specs["language_model"].width).to(
                 self.device
             )
-        visual = self.visual_tokens(clips, single_image=single_image)
-        return lm.prefix([text, visual]), visual
+        with stage("encode"):
+            visual = self.visual_tokens(clips, single_image=single_image)
+        with stage("prefill"):
+            return lm.prefix([text, visual]), visual
 
     def visual_tokens(self, clips: Sequence[Tensor], *, single_image: bool = False) -> Tensor:
         """Visual tokens (b, m, dl) of b clips: the image branch's, then the video branch's."""
@@ -209,13 +213,15 @@ class GroundingModel(nn.Module):
                     f"too long: {room} tokens are left beside the video and the answer.",
                     "Shorten it, or start a new conversation.",
                 )
-        generation = lm.generate(context.prefix, prompts, max_new_tokens=limit)
+        with stage("decode tokens"):
+            generation = lm.generate(context.prefix, prompts, max_new_tokens=limit)
         offset = 0 if self.seg.state == "predicting" else 1
         states = [
             state[[i + offset for i, token in enumerate(ids) if token == self.seg_id]]
             for ids, state in zip(generation.ids, generation.states, strict=True)
         ]
-        tracks = self._tracks(context, torch.cat(states)) if states else []
+        with stage("masks"):
+            tracks = self._tracks(context, torch.cat(states)) if states else []
         sampled = sample_indices(len(context.video), self.sampling.frames)
         answers = []
         for ids, own, cut in zip(generation.ids, states, generation.truncated, strict=True):

@@ -9,7 +9,12 @@ from typing import Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from grounding_core.profiling import stage, staged
 from grounding_core.video import Video
+from grounding_core.video.ahead import ahead
+
+KEPT_FRAMES = 1000
+"""Most frames whose features are kept, however small they are: a long video takes no more memory."""
 
 
 class ImageFeatures(Protocol):
@@ -34,15 +39,24 @@ class Scene(Generic[F]):
     kept: list[F] = field(default_factory=list)
 
     def stream(
-        self, features: Callable[[Tensor], F], *, batch: int, budget_mb: int, start: int = 0
+        self,
+        features: Callable[[Tensor], F],
+        *,
+        batch: int,
+        budget_mb: int,
+        start: int = 0,
+        prepare: Callable[[Tensor], Tensor] = lambda frames: frames,
     ) -> Iterator[F]:
         """Features of all frames from ``start`` in order; the video's first ones are kept.
 
+        A thread decodes and prepares the next frames while the features of earlier ones are computed.
+
         Args:
-            features: of uint8 frames (t, H, W, 3).
+            features: of what ``prepare`` gives.
             batch: frames whose features are computed together.
             budget_mb: memory for features that are kept; frames beyond it are computed again each time.
             start: the first frame; batches that begin before it are skipped or computed anew from it.
+            prepare: what becomes of uint8 frames (t, H, W, 3) in the thread, e.g. resizing.
         """
         done = 0
         for batch_kept in list(self.kept):
@@ -52,21 +66,28 @@ class Scene(Generic[F]):
                 break
             done += len(batch_kept)
         done = max(done, start)
+        if done == len(self.video):
+            return
+        for pixels in staged("decode", ahead(self._batches(done, batch, prepare))):
+            with stage("image features"):
+                found = features(pixels)
+            if self._frames == done and self._fits(found, budget_mb):
+                self.kept.append(found)
+            done += len(found)
+            yield found
+
+    def _batches(self, start: int, batch: int, prepare: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
         pending: list[Tensor] = []
-        for index, frame in self.video.stream(done):
+        for index, frame in self.video.stream(start):
             pending.append(torch.tensor(frame))  # a copy: frames may be read-only
             if len(pending) == batch or index == len(self.video) - 1:
-                found = features(torch.stack(pending))
+                yield prepare(torch.stack(pending))
                 pending = []
-                if self._frames == done and self._bytes + found.nbytes <= budget_mb * 2**20:
-                    self.kept.append(found)
-                done += len(found)
-                yield found
+
+    def _fits(self, found: F, budget_mb: int) -> bool:
+        frames, bytes_ = self._frames + len(found), sum(batch.nbytes for batch in self.kept) + found.nbytes
+        return frames <= KEPT_FRAMES and bytes_ <= budget_mb * 2**20
 
     @property
     def _frames(self) -> int:
         return sum(len(batch) for batch in self.kept)
-
-    @property
-    def _bytes(self) -> int:
-        return sum(batch.nbytes for batch in self.kept)

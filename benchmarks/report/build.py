@@ -23,15 +23,20 @@ MAX_GROUPS = 12
 
 
 def build(
-    model: str, fingerprint: Mapping[str, str], platform: Mapping[str, str], scores: Sequence[UnitScores]
+    model: str,
+    fingerprint: Mapping[str, str],
+    platform: Mapping[str, str],
+    scores: Sequence[UnitScores],
+    profile: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The whole report. Everything but ``timing`` is the same for the same predictions.
+    """The whole report. Everything but ``timing`` and ``profile`` is the same for the same predictions.
 
     Args:
         model: name of what was scored.
         fingerprint: what shaped its predictions.
         platform: versions that shaped the scores.
         scores: one entry a task and data set.
+        profile: time and memory by stage, where the run was profiled.
     """
     return {
         "format": FORMAT,
@@ -46,6 +51,7 @@ def build(
             }
             for unit in scores
         },
+        **({"profile": dict(profile)} if profile else {}),
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.report.charts import breakdown, headline_bars, predictor_table, reference_table
 from benchmarks.report.pictures import PALETTE, Strip, strip
+from benchmarks.report.profile import profile_section
 from benchmarks.report.text import number, scope
 from benchmarks.scores import MODEL, UnitScores
 from grounding_core.errors import GroundingError
@@ -44,6 +45,7 @@ def page(report: Mapping[str, Any], scores: Sequence[UnitScores]) -> str:
 <p class="soft">{_summary(report)}</p>
 <div class="cards">{"".join(_card(report, i) for i in range(len(report["results"])))}</div>
 {"".join(sections)}
+{profile_section(report)}
 {_making(report)}
 </main>
 </body>

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmarks.report.profile import HEADS, profile_markdown, profile_rows
 from benchmarks.scores import MODEL
 
 
@@ -67,6 +68,17 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         for note in result["notes"]:
             console.print(Text(note, style="yellow"))
 
+    if report.get("profile"):
+        table = Table(
+            *HEADS, title="Where the time went", title_justify="left", box=None, padding=(0, 2, 0, 0)
+        )
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for cells in profile_rows(report["profile"]):
+            table.add_row(*cells)
+        console.print()
+        console.print(table)
+
 
 def _subtitle(result: Mapping[str, Any]) -> str:
     head = next(m for m in result["measures"] if m["key"] == result["headline"])
@@ -88,6 +100,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines = [f"# {report['model']}", ""]
     for result in report["results"]:
         lines += _section(report, result)
+    lines += profile_markdown(report)
     lines += ["## How these numbers were made", "", "| | |", "| --- | --- |"]
     facts = {**report["fingerprint"], **{f"scored with {k}": v for k, v in report["platform"].items()}}
     lines += [f"| {_cell(key)} | {_cell(value)} |" for key, value in facts.items()]

@@ -44,11 +44,16 @@ def read_index(path: str, label: str) -> Index:
             raise DecodeError("the codec of its pictures is unknown")
         check_size((stream.codec_context.height, stream.codec_context.width), f"Video {label}")
         seekable = len(stream.index_entries) > 0
-        packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
-        times = [(packet.pts, packet.is_keyframe) for packet in packets if packet.pts is not None]
+        # Facts alone: the packets themselves are the whole file.
+        packets = [
+            (packet.pts, packet.duration or 0, packet.is_keyframe)
+            for packet in container.demux(stream)
+            if packet.size and not packet.is_discard
+        ]
+        times = [(pts, key) for pts, _, key in packets if pts is not None]
         rate = float(stream.average_rate or DEFAULT_FPS)
         base = float(stream.time_base or 1 / rate)
-        last = max((p.pts + (p.duration or 0) for p in packets if p.pts is not None), default=0)
+        last = max((pts + duration for pts, duration, _ in packets if pts is not None), default=0)
         _refuse_truncated(container, stream, label, len(packets), last * base)
         countable = len(times) == len(packets) and stream.codec_context.name not in _PACKETS_ARE_NOT_FRAMES
     if not packets:

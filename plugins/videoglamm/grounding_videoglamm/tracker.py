@@ -148,8 +148,15 @@ class Tracker(MaskDecoder):
 
     def image_features(self, frames: Tensor) -> Features:
         """Features of uint8 frames (t, H, W, 3); the mask decoder's 1x1 convolutions are applied already."""
+        return self.features_of(self.prepared(frames))
+
+    def prepared(self, frames: Tensor) -> Tensor:
+        """:meth:`pixels` of frames wherever they are, in the weights' number type."""
         weight = self.network.no_memory_embedding
-        pixels = self.pixels(frames.to(weight.device), weight.dtype)
+        return self.pixels(frames.to(weight.device), weight.dtype)
+
+    def features_of(self, pixels: Tensor) -> Features:
+        """Features of pixel values (t, 3, side, side)."""
         output = self.network.get_image_features(pixels, return_dict=True)
         sizes = self.network.backbone_feature_sizes
         maps = [
@@ -241,7 +248,13 @@ class Tracker(MaskDecoder):
     def stream(self, scene: Scene[Features], start: int = 0) -> Iterator[Features]:
         """Features of the frames from ``start`` in order, in batches."""
         config = self.config
-        return scene.stream(self.image_features, batch=config.batch, budget_mb=config.budget_mb, start=start)
+        return scene.stream(
+            self.features_of,
+            batch=config.batch,
+            budget_mb=config.budget_mb,
+            start=start,
+            prepare=self.prepared,
+        )
 
     def track(self, scene: Scene[Features], prompts: Tensor) -> Iterator[Tensor]:
         steps = (
@@ -312,7 +325,7 @@ class Tracker(MaskDecoder):
         if frame == 0:
             return
         back = Scene[Features](scene.video.pick(range(frame, -1, -1)))
-        features = back.stream(self.image_features, batch=self.config.batch, budget_mb=0)
+        features = back.stream(self.features_of, batch=self.config.batch, budget_mb=0, prepare=self.prepared)
         for place, step in enumerate(self._remember(features, start, frames=count)):
             if place:
                 yield frame - place, self.at_frame_size(scene, step.logits)
