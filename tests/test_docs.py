@@ -34,6 +34,8 @@ NOT_RUN = {
     "python -m grounding_videoglamm.parity": "needs golden numbers; plugins/videoglamm/tests run it",
     "grounding check weights/recipe.yaml": "needs converted weights",
     "grounding demo": "runs until it is ended; plugins/demo/tests/test_page.py uses it",
+    "grounding review": "runs until it is ended; plugins/demo/tests/test_review_page.py uses it",
+    "python -m benchmarks.audit.training": "takes hours; tests/benchmarks/test_audit.py makes its sets",
     "grounding serve": "runs until it is ended; plugins/demo/tests/test_api.py uses it",
     "grounding ground clip.mp4": "needs a clip of the reader's own",
 }

@@ -166,3 +166,19 @@ def test_training_leaves_out_what_scores_too_high(good: dict[str, Questions], tm
     assert kept(TrainConfig(audit=str(scores), max_audit=0.05)) == everything - {s.id for s in samples[:2]}
     with pytest.raises(DataError, match="knows none of the data sets"):
         pool({("mevis", "refseg"): samples}, TrainConfig(audit=str(scores)))
+
+
+def test_clean_noisy_and_filtered_sets_are_of_one_size(good: dict[str, Questions]) -> None:
+    from benchmarks.audit.training import sets
+
+    made, facts = sets(good["gcg"], 0.5, 0, named_image_text("{type: colour}"))
+    assert len({len(samples) for samples in made.values()}) == 1 and list(made) == [
+        "clean",
+        "noisy",
+        "filtered",
+    ]
+    assert facts["planted"] == round(0.5 * facts["samples"]) and facts["kept"] == len(made["filtered"])
+    assert facts["planted that were kept"] <= facts["planted"] / 2
+    by_id = {sample.id: sample for sample in good["gcg"].samples}
+    assert all(sample is by_id[sample.id] for sample in made["clean"])
+    assert any(sample is not by_id[sample.id] for sample in made["noisy"])

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import open_clip
 import pytest
 import torch
 from grounding_open_clip.encoder import OpenClipConfig, OpenClipEncoder
+from grounding_open_clip.image_text import ImageTextConfig, OpenClipImageText
+from PIL import Image
 from safetensors.torch import save_file
 
+from benchmarks.image_text import Sight
 from grounding_core.errors import GroundingError
 from grounding_core.testing import ImageEncoderConformance
 
@@ -118,3 +122,45 @@ def test_errors_name_what_is_wrong(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(GroundingError, match=message):
         OpenClipEncoder.spec(OpenClipConfig.model_validate(options))
+
+
+class TestImageText:
+    """A whole model compares crops with phrases."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        saved(tmp_path, VIT)
+        return tmp_path
+
+    def test_crops_and_phrases_are_compared_as_open_clip_does(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(open_clip, "get_tokenizer", lambda _: letters)
+        config = ImageTextConfig(model=str(folder), template="{text}")
+        frame = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
+        mask = np.zeros((40, 50), bool)
+        mask[10:30, 5:35] = True
+        sight = Sight(frame, mask)
+        assert sight.crop.shape == (26, 38, 3), "15 % around it on each side"
+        model = OpenClipImageText(config)
+        found = model.similarity([sight, sight], ["ab", "c"])
+        whole = open_clip.create_model(f"local-dir:{folder}").eval()
+        transform = open_clip.image_transform_v2(
+            open_clip.transform.PreprocessCfg(**whole.visual.preprocess_cfg), is_train=False
+        )
+        with torch.inference_mode():
+            seen = whole.encode_image(transform(Image.fromarray(sight.crop))[None], normalize=True)
+            said = whole.encode_text(letters(["ab", "c"]), normalize=True)
+        assert found.shape == (2, 2)
+        assert found[0] == pytest.approx((seen @ said.T)[0].numpy(), abs=1e-5)
+        assert model.similarity([], ["a"]).shape == (0, 1)
+
+    def test_models_that_do_not_exist_are_named(self) -> None:
+        model = OpenClipImageText(ImageTextConfig(model="ViT-Q-7"))
+        with pytest.raises(GroundingError, match="no model ViT-Q-7"):
+            model.similarity([Sight(np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), bool))], ["a"])
+
+
+def letters(texts: list[str]) -> torch.Tensor:
+    """A tokenizer of a few letters, as long as the model's context."""
+    return torch.tensor([([ord(letter) % 64 for letter in text] + [0] * 8)[:8] for text in texts])
