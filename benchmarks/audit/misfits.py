@@ -73,7 +73,7 @@ def phrases_of(sample: Sample, truth: Truth) -> Iterator[tuple[str, MaskTrack]]:
         if len(truth.tracks) == 1 and sample.query.text and "nonexistent" not in sample.tags.values():
             yield sample.query.text, truth.tracks[0]
         return
-    tracks = {track.id: track for track in truth.tracks}
+    tracks = {track.id: track for track in truth.caption.tracks}
     for span in truth.caption.spans:
         if len(span.tracks) == 1 and span.start < span.end:
             yield truth.caption.phrase(span), tracks[span.tracks[0]]
