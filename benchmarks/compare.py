@@ -15,10 +15,12 @@ import typer
 from rich.console import Console
 
 from benchmarks.disk import replace_text
+from benchmarks.finish import ReportOption, progress, stores
 from benchmarks.plan import Plan
+from benchmarks.report.browser import MEGABYTES, Answers, Column, Shelf
 from benchmarks.report.comparison import markdown, page, show
 from benchmarks.scores import MODEL
-from benchmarks.stats import Measure, difference
+from benchmarks.stats import Measure, difference, per_sample
 from benchmarks.tasks.base import load_task
 from grounding_core.errors import GroundingError
 
@@ -47,6 +49,7 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Folder for comparison.json, .md and .html; default: none is written.")
     ] = None,
+    report_mb: ReportOption = MEGABYTES,
 ) -> None:
     """Paired differences of every measure, B minus A, with 95 % intervals over videos; flipped samples."""
     try:
@@ -55,7 +58,11 @@ def compare(
         if out is not None:
             replace_text(out / "comparison.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
             replace_text(out / "comparison.md", markdown(found))
-            replace_text(out / "comparison.html", page(found))
+            place = out / "comparison.html"
+            replace_text(place, page(found, _shelves(found, run_a, run_b), report_mb))
+            Console().print(
+                f"\nReport: {place} ({place.stat().st_size / 1e6:.1f} MB)", soft_wrap=True, highlight=False
+            )
     except GroundingError as error:
         Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(2) from None
@@ -88,6 +95,46 @@ def comparison(run_a: Path, run_b: Path, threshold: float) -> dict[str, Any]:
     }
 
 
+def _shelves(found: Mapping[str, Any], run_a: Path, run_b: Path) -> dict[str, Shelf]:
+    """Label of a result -> its samples with the answers of both runs; none where the data is not at hand."""
+    plans = Plan.read(run_a), Plan.read(run_b)
+    try:
+        with progress(Console(stderr=True)) as bars:
+            units = {unit.label: unit for unit in plans[0].units(bars)}
+    except GroundingError as missing:
+        Console(stderr=True, soft_wrap=True).print(f"No samples are shown: {missing}", markup=False)
+        return {}
+    shelves = {}
+    for number, result in enumerate(found["results"]):
+        unit = units[result["label"]]
+        kept = [
+            stores(run, unit, plan.fingerprint)[MODEL]
+            for run, plan in zip((run_a, run_b), plans, strict=True)
+        ]
+        answers = [
+            Answers(f"{letter}: {found[letter.lower()]['model']}", store.predictions(), store.errors())
+            for letter, store in zip("AB", kept, strict=True)
+        ]
+        rows = {row["id"]: row for row in result["samples"]}
+        ordered = [rows[sample.id] for sample in unit.samples]
+        change = [_minus(row["b"], row["a"]) for row in ordered]
+        columns = [
+            Column("change", f"{result['headline']}, B - A", result["percent"], change),
+            Column("a", f"{result['headline']} of A", result["percent"], [row["a"] for row in ordered]),
+            Column("b", f"{result['headline']} of B", result["percent"], [row["b"] for row in ordered]),
+        ]
+        flips = {row["id"]: word for word in ("gained", "lost") for row in result[word]}
+        tags = {
+            sample.id: {**sample.tags, "flipped": flips.get(sample.id, "neither")} for sample in unit.samples
+        }
+        shelves[result["label"]] = Shelf(f"r{number}", unit.samples, answers, columns, tags)
+    return shelves
+
+
+def _minus(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
+
+
 def _scores(run: Path, plan: Plan) -> dict[str, Scored]:
     paths = {name: run / "scores" / f"{name}.json" for name in plan.data}
     found = {name: path for name, path in paths.items() if path.is_file()}
@@ -117,6 +164,7 @@ def _compared(a: Scored, b: Scored, run: Path, threshold: float) -> dict[str, An
     measures = [measure for measure in task.all_measures if measure.key in both]
     head = next(measure for measure in measures if measure.key == task.headline)
     return {
+        "label": a.name,
         "task": a.content["task"],
         "title": task.title,
         "data": f"{a.content['dataset']}:{a.content['split']}",
@@ -126,6 +174,14 @@ def _compared(a: Scored, b: Scored, run: Path, threshold: float) -> dict[str, An
         "percent": head.percent,
         "measures": [_difference(measure, a, b) for measure in measures],
         **_flips(head, a, b, threshold),
+        "samples": [
+            {"id": id, "a": one, "b": other}
+            for id, one, other in zip(
+                ids,
+                *(per_sample(head, run.counts(head.key)) for run in (a, b)),
+                strict=True,
+            )
+        ],
     }
 
 

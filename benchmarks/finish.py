@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -15,6 +16,7 @@ from benchmarks.disk import replace_text
 from benchmarks.plan import Plan
 from benchmarks.predict import store_for
 from benchmarks.predictors import platform_facts
+from benchmarks.report.browser import MEGABYTES
 from benchmarks.report.build import build
 from benchmarks.report.page import page
 from benchmarks.report.profile import keep_profile, read_profile
@@ -25,6 +27,10 @@ from benchmarks.tasks.base import load_task
 from benchmarks.units import Unit
 from grounding_core.errors import DataError
 from grounding_core.profiling import stage
+
+ReportOption = Annotated[
+    int, typer.Option("--report-mb", min=1, help="Room for the samples' films in report.html, in MB.")
+]
 
 
 def progress(console: Console) -> Progress:
@@ -48,7 +54,12 @@ def stores(folder: Path, unit: Unit, model: Mapping[str, str]) -> dict[str, Pred
 
 
 def finish(
-    folder: Path, plan: Plan, units: Sequence[Unit], bars: Progress, console: Console
+    folder: Path,
+    plan: Plan,
+    units: Sequence[Unit],
+    bars: Progress,
+    console: Console,
+    megabytes: int = MEGABYTES,
 ) -> dict[str, Any]:
     """Score all units, write scores and reports, and print the tables.
 
@@ -58,6 +69,7 @@ def finish(
         units: as :meth:`Plan.units` found them.
         bars: where progress is shown.
         console: where the tables go.
+        megabytes: room for films and masks in report.html.
     """
     with stage("scoring"):
         scores = [_score(folder, plan, unit, bars) for unit in units if unit.truth]
@@ -69,9 +81,12 @@ def finish(
         replace_text(_table_path(folder, unit.unit), _table(unit))
     replace_text(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     replace_text(folder / "report.md", markdown(report))
-    replace_text(folder / "report.html", page(report, scores))
+    place = folder / "report.html"
+    bars.add_task("Filming samples", total=None)
+    replace_text(place, page(report, scores, megabytes))
     bars.stop()
     show(report, console)
+    console.print(f"\nReport: {place} ({place.stat().st_size / 1e6:.1f} MB)", soft_wrap=True, highlight=False)
     for hidden in (unit for unit in units if not unit.truth):
         console.print(
             f"{hidden.dataset}:{hidden.split} has no public truth and is not scored. Hand it in: python -m "

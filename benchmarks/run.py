@@ -10,12 +10,13 @@ import typer
 from rich.console import Console
 
 from benchmarks.engine import Engine, How, begin, predict_missing
-from benchmarks.finish import finish, progress
+from benchmarks.finish import ReportOption, finish, progress
 from benchmarks.launched import Crew, leading
 from benchmarks.lock import locked
 from benchmarks.metrics.text_similarity import DEFAULT, load_similarity
 from benchmarks.plan import Plan
 from benchmarks.predictors import RecipePredictor
+from benchmarks.report.browser import MEGABYTES
 from benchmarks.scores import MODEL
 from benchmarks.selection import Selection, read_ids
 from benchmarks.store import key_of
@@ -76,6 +77,7 @@ def run(
         Path | None,
         typer.Option(help="Folder above the data sets; generated ones not there are made in the cache."),
     ] = None,
+    report_mb: ReportOption = MEGABYTES,
 ) -> None:
     """Score a recipe: predict, score, report.
 
@@ -95,6 +97,7 @@ def run(
             out=out,
             data_root=data_root,
             console=Console(),
+            report_mb=report_mb,
         )
     except GroundingError as error:
         errors.print(" ".join(str(error).split()), style="red", markup=False, highlight=False)
@@ -121,6 +124,7 @@ def bench(
     out: Path | None,
     data_root: Path | None,
     console: Console,
+    report_mb: int = MEGABYTES,
 ) -> dict[str, Any] | None:
     """Predict what is missing, then score and report.
 
@@ -135,6 +139,7 @@ def bench(
         out: run folder; None names one below ./runs by everything that shapes the report.
         data_root: folder above the data sets; generated ones that are not there are made in the cache.
         console: where tables go; progress goes to stderr.
+        report_mb: room for the samples' films in report.html.
 
     Returns:
         The report, as in report.json; None in a launched process that is not the first.
@@ -161,9 +166,8 @@ def bench(
             if not crew.leads:
                 crew.leave()
                 return None
-            report = finish(folder, plan, units, bars, console)
+            report = finish(folder, plan, units, bars, console, report_mb)
     crew.leave()
-    console.print(f"\nReport: {folder / 'report.html'}", soft_wrap=True, highlight=False)
     return report
 
 

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks.finish import finish, progress, stores
+from benchmarks.finish import ReportOption, finish, progress, stores
 from benchmarks.lock import locked
 from benchmarks.plan import Plan
 from benchmarks.predict import check_videos
+from benchmarks.report.browser import MEGABYTES
 from benchmarks.scores import MODEL
 from grounding_core.errors import GroundingError
 
@@ -25,6 +26,7 @@ def score(
     text_similarity: Annotated[
         str | None, typer.Option(help="How phrases are compared; default: as in the run.")
     ] = None,
+    report_mb: ReportOption = MEGABYTES,
 ) -> None:
     """Score predictions and write the reports again; loads no model."""
     try:
@@ -35,7 +37,7 @@ def score(
             units = plan.units(bars)
             for unit in units:
                 check_videos(unit, stores(run, unit, plan.fingerprint)[MODEL])
-            finish(run, plan, units, bars, Console())
+            finish(run, plan, units, bars, Console(), report_mb)
     except GroundingError as error:
         Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(2) from None

@@ -49,6 +49,12 @@ class Measure:
     brief: bool = True
 
 
+def per_sample(measure: Measure, counts: FloatArray) -> list[float | None]:
+    """The measure of each sample by itself, from its counts (n, d); None where it has none."""
+    values = measure.finish(counts)
+    return [float(value) if math.isfinite(value) else None for value in values]
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A value with the bounds of its 95 % bootstrap interval; NaN where there is none."""

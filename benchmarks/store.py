@@ -125,6 +125,11 @@ class PredictionStore:
         failed = {line["id"]: bool(line["error"]) for line in self._lines()}
         return {id for id, error in failed.items() if not (error and retry_errors)}
 
+    def errors(self) -> dict[str, str]:
+        """Sample id -> what went wrong, of those that failed last."""
+        last = {line["id"]: line["error"] for line in self._lines()}
+        return {id: str(error) for id, error in last.items() if error}
+
     def video_bytes(self) -> dict[str, int]:
         """Sample id -> size of its video's files when it was predicted, where that is known."""
         return {line["id"]: int(line["video bytes"]) for line in self._lines() if "video bytes" in line}

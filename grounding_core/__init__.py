@@ -42,7 +42,8 @@ def load(recipe: str | Path, *, overrides: Sequence[str] = ()) -> Any:
     """The model of a recipe, ready to answer.
 
     Args:
-        recipe: name of an installed recipe, or path of a YAML file.
+        recipe: name of an installed recipe; path of a YAML file, or of a folder with ``recipe.yaml``; or a
+            model on the hub, ``owner/name`` or ``owner/name@revision``.
         overrides: ``part.option=value`` each, as for ``--set`` on the command line.
 
     Returns:

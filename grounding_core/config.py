@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from grounding_core.errors import RecipeError
 from grounding_core.hookspecs import Kind
+from grounding_core.hub import RECIPE, fetch_model, is_hub_id
 from grounding_core.training.config import TrainConfig
 
 ROLES: dict[str, Kind] = {
@@ -171,11 +172,13 @@ class Recipe(_Strict):
         """Read a recipe.
 
         Args:
-            source: name of an installed recipe, or path of a YAML file.
+            source: name of an installed recipe, path of a YAML file or of a folder with ``recipe.yaml``, or
+                a model on the hub, ``owner/name`` or ``owner/name@revision``.
             overrides: ``part.option=value``, value in YAML; ``part=null`` takes a part out.
 
         Raises:
             RecipeError: all problems found, each with its path in the recipe.
+            CheckpointError: the hub gives no such model.
             PluginError: no such recipe is installed.
         """
         data = _data(source, ())
@@ -196,13 +199,18 @@ class Recipe(_Strict):
 
 
 def _path(source: str | Path) -> Path:
-    """The file behind an installed recipe's name, or behind a path."""
-    path = Path(source)
-    if path.suffix not in (".yaml", ".yml"):
-        from grounding_core.plugins import registry
+    """The file behind an installed recipe's name, a path, a folder that holds one, or a hub id."""
+    path = Path(source).expanduser()
+    if path.suffix in (".yaml", ".yml"):
+        return path.resolve()
+    if path.is_dir() and (path / RECIPE).is_file():
+        return (path / RECIPE).resolve()
+    if is_hub_id(str(source)):
+        # Not resolved: in the hub's cache it is a link, and what it names lies beside the link.
+        return fetch_model(str(source)).absolute() / RECIPE
+    from grounding_core.plugins import registry
 
-        path = registry().path("recipe", str(source))
-    return path.resolve()
+    return registry().path("recipe", str(source)).resolve()
 
 
 def _data(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:

@@ -17,10 +17,10 @@ import yaml
 from grounding_core.compose import build_composed, plan
 from grounding_core.config import Recipe
 from grounding_core.errors import CheckpointError
+from grounding_core.hub import RECIPE
 from grounding_core.interfaces.converter import Converter, Extra, Move, Shape, matches
 from grounding_core.tensors import Stored, joined, open_tensors, read_json, split, write_file, write_tensors
 
-RECIPE = "recipe.yaml"
 CONFIG = "config.json"
 ORIGIN = "reference.json"
 """The other project's ``config.json``, kept for the way back."""

@@ -74,7 +74,7 @@ def draw_tracks(frame: Frame, tracks: Iterable[MaskTrack], index: int, size: tup
     for track in tracks:
         if track.frames[index] is None:
             continue
-        mask = _resized(track.mask(index), size)
+        mask = resized(track.mask(index), size)
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
         boxes.append((track.id, box))
@@ -94,7 +94,8 @@ def draw_tracks(frame: Frame, tracks: Iterable[MaskTrack], index: int, size: tup
     return drawn
 
 
-def _resized(mask: BoolMask, size: tuple[int, int]) -> BoolMask:
+def resized(mask: BoolMask, size: tuple[int, int]) -> BoolMask:
+    """A mask at another size; an object that is there never vanishes."""
     from PIL import Image
 
     if mask.shape == size:

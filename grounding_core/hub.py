@@ -1,15 +1,64 @@
-"""Weights by hub id or folder, through transformers, with errors that say what is wrong."""
+"""Weights and whole models by hub id or folder, with errors that say what is wrong. No torch at import."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from grounding_core.errors import CheckpointError
 
 T = TypeVar("T")
+
+RECIPE = "recipe.yaml"
+CARD = "README.md"
+"""A model on the hub is a repository with these, ``model.safetensors`` and its tokenizer."""
+
+FETCHED = (RECIPE, "*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
+"""What is fetched of a model: values and weights, no code."""
+
+_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(@[\w./-]+)?")
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether a text looks like ``owner/name`` or ``owner/name@revision``."""
+    return _ID.fullmatch(source) is not None
+
+
+@cache
+def fetch_model(source: str) -> Path:
+    """The folder of a model on the hub, fetched into the hub's cache; with HF_HUB_OFFLINE, from it alone.
+
+    Args:
+        source: ``owner/name``, or ``owner/name@revision`` with a branch, tag or commit.
+
+    Raises:
+        CheckpointError: there is none, or it can't be reached and is not cached.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    name, _, revision = source.partition("@")
+    remedy = "Check the name; private models need `hf auth login` or HF_TOKEN."
+    try:
+        folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=list(FETCHED)))
+    except LocalEntryNotFoundError as error:
+        raise CheckpointError(
+            f"There is no folder {source}, and the model {source} is not in the hub's cache nor reachable.",
+            "Check the name and the network, or give a folder or an installed recipe.",
+        ) from error
+    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"The hub gives no model {source}: {str(error).splitlines()[0]}", remedy
+        ) from error
+    if not (folder / RECIPE).is_file():
+        raise CheckpointError(
+            f"{source} on the hub has no {RECIPE}.", "Name a model made by save_pretrained."
+        )
+    return folder
 
 
 def from_pretrained(

@@ -7,15 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 
 from grounding_core.checkpoint import digest
-from grounding_core.compose import Plan
-from grounding_core.config import QUESTION, VISUAL, Prompts, Sampling, Seg
-from grounding_core.errors import QueryError
+from grounding_core.compose import Plan, build_composed, plan
+from grounding_core.config import QUESTION, VISUAL, Prompts, Recipe, Sampling, Seg
+from grounding_core.errors import QueryError, RecipeError
 from grounding_core.interfaces.adapters import PromptAdapter, VisionAdapter
 from grounding_core.interfaces.encoders import ImageEncoder, VideoEncoder
 from grounding_core.interfaces.language_model import LanguageModel, Prefix
@@ -110,6 +111,52 @@ class GroundingModel(nn.Module):
         self.seg: Seg = recipe.seg
         self.prompts: Prompts = recipe.prompts
         self.seg_id = self.language_model.token_id(self.seg.token)
+
+    # ---- folders and the hub ---------------------------------------------------------------------
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, overrides: Sequence[str] = ()) -> GroundingModel:
+        """The composed model of a folder, a hub id ``owner/name`` or a recipe: :func:`grounding_core.load`.
+
+        Raises:
+            RecipeError: the recipe names a whole model instead of parts, or does not fit together.
+            CheckpointError: weights are missing or do not fit.
+        """
+        recipe = Recipe.load(source, overrides)
+        if recipe.model is not None:
+            raise RecipeError(
+                str(source), [("model", "is a whole model, not one of parts; use grounding_core.load")]
+            )
+        return build_composed(plan(recipe))
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        licence: str = "",
+        datasets: Sequence[str] = (),
+        report: str | Path | None = None,
+    ) -> Path:
+        """Write the model as a folder: :func:`grounding_core.pretrained.save_pretrained`."""
+        from grounding_core.pretrained import save_pretrained
+
+        return save_pretrained(self, folder, licence=licence, datasets=datasets, report=report)
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool | None = None,
+        licence: str = "",
+        datasets: Sequence[str] = (),
+        report: str | Path | None = None,
+    ) -> str:
+        """Save the model and upload it; see :func:`grounding_core.pretrained.push_folder`."""
+        from grounding_core.pretrained import push_folder
+
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, licence=licence, datasets=datasets, report=report)
+            return push_folder(folder, repo, private=private)
 
     @property
     def device(self) -> torch.device:
@@ -238,7 +285,7 @@ class GroundingModel(nn.Module):
                 "seconds": time.perf_counter() - started,
                 "sampled_frames": sampled,
             }
-            answers.append(GroundedText(marked.text, marked.spans, tuple(mine), meta))
+            answers.append(GroundedText(marked.text, marked.spans, tuple(mine), meta, context.video))
         return answers
 
     def question(self, query: Query, history: Sequence[Turn] = ()) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from grounding_core.errors import GroundingError, QueryError
 from grounding_core.masks import MaskTrack
+
+if TYPE_CHECKING:
+    from grounding_core.video import Video
 
 QueryKind = Literal["describe", "refer", "ask", "locate"]
 
@@ -62,6 +65,7 @@ class GroundedText:
         spans: in text order; each names track ids that exist in ``tracks``.
         tracks: one per object, ids unique.
         meta: facts about how the answer came about (generated markup, seconds, truncation).
+        video: what was asked about, where it is at hand; files do not hold it.
 
     Raises:
         GroundingError: a span leaves the text or names a track that is not there.
@@ -71,6 +75,7 @@ class GroundedText:
     spans: tuple[Span, ...] = ()
     tracks: tuple[MaskTrack, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    video: Video | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         ids = [track.id for track in self.tracks]
@@ -92,3 +97,9 @@ class GroundedText:
     def phrase(self, span: Span) -> str:
         """The words of a span."""
         return self.text[span.start : span.end]
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: text with coloured phrases, masks playing over the video."""
+        from grounding_core.player.embed import answer_html
+
+        return answer_html(self)

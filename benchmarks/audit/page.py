@@ -7,10 +7,10 @@ from html import escape
 from importlib.resources import files
 
 from benchmarks.audit.findings import KINDS, Audited, Total, ranked, totals
-from benchmarks.report.page import coloured
-from benchmarks.report.pictures import draw
+from benchmarks.audit.pictures import draw
 from grounding_core.errors import GroundingError
 from grounding_core.interfaces.dataset import Sample, Truth
+from grounding_core.player.embed import phrases
 
 SHOWN = 100
 """Samples with a card of their own; the rest is counted, and in ``findings.jsonl``."""
@@ -89,7 +89,7 @@ def _card(one: Audited, sample: Sample) -> str:
         truth = sample.load_truth()
     except GroundingError:
         truth = Truth()  # unreadable: the reasons say so
-    said = escape(sample.query.text) if truth.caption is None else coloured(truth.caption)
+    said = escape(sample.query.text) if truth.caption is None else phrases(truth.caption)
     return (
         f'<article class="card example"><header><p class="question">{escape(one.sample)}</p>'
         f'<span class="badge" title="audit score">{one.score:.2f}</span></header>'

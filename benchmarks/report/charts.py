@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from benchmarks.report.browser import link
 from benchmarks.report.text import display_name, interval, number
 from benchmarks.scores import MODEL
 
 Value = Mapping[str, float | None]
+
+Samples = tuple[str, Mapping[str, str]]
+"""A shelf, and what :func:`benchmarks.report.browser.link` shows of it."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Bar:
     value: Value
     kind: str = "other"
     beside: str = ""
+    samples: Samples | None = None
 
 
 def bars(rows: Sequence[Bar], percent: bool) -> str:
@@ -39,7 +44,7 @@ def bars(rows: Sequence[Bar], percent: bool) -> str:
             f'<span class="{"strong" if row.kind == "model" else "soft"}">{escape(row.label)}{beside}</span>'
             f'<span class="track {row.kind}-bar">'
             f'<span class="fill" style="width:{_percent(value):.2f}%"></span>{whisker}</span>'
-            f'<span class="value">{number(value, percent)}</span>'
+            f'<span class="value">{_linked(number(value, percent), row.samples)}</span>'
         )
     return f'<div class="bars">{"".join(cells)}</div>'
 
@@ -65,13 +70,19 @@ def headline_bars(report: Mapping[str, Any], result: Mapping[str, Any], head: Ma
     return f"<h3>{escape(head['label'])}, with 95 % interval over videos</h3>{bars(rows, head['percent'])}"
 
 
-def predictor_table(report: Mapping[str, Any], result: Mapping[str, Any]) -> str:
-    """All measures of all predictors, with n and errors."""
+def predictor_table(report: Mapping[str, Any], result: Mapping[str, Any], shelf: str) -> str:
+    """All measures of all predictors, with n and errors; numbers lead to the samples of a shelf."""
     rows = []
     for name, found in result["predictors"].items():
-        cells = "".join(_td(found["values"].get(m["key"]), m["percent"]) for m in result["measures"])
+        cells = "".join(
+            _td(found["values"].get(m["key"]), m["percent"], (shelf, {"sort": f"{name}.{m['key']}"}))
+            for m in result["measures"]
+        )
         css = ' class="model"' if name == MODEL else ""
-        counts = f"<td>{result['n']}</td><td>{found['errors']}</td>"
+        errors = str(found["errors"])
+        if found["errors"] and name == MODEL:
+            errors = link(shelf, errors, {"sort": f"{name}.{result['headline']}", "errors": "1"})
+        counts = f"<td>{result['n']}</td><td>{errors}</td>"
         rows.append(f"<tr{css}><th>{escape(display_name(report, name))}</th>{counts}{cells}</tr>")
     return _table(_header("", result["measures"], ("n", "errors")), rows)
 
@@ -96,17 +107,33 @@ def reference_table(result: Mapping[str, Any]) -> str:
     )
 
 
-def breakdown(result: Mapping[str, Any], head: Mapping[str, Any]) -> str:
-    """A chart of the headline for each tag, then all measures in a table."""
+def breakdown(result: Mapping[str, Any], head: Mapping[str, Any], shelf: str) -> str:
+    """A chart of the headline for each tag, then all measures in a table; numbers lead to samples."""
     if not result["breakdown"]:
         return ""
     charts, tables = [], []
     for tag, groups in result["breakdown"].items():
-        rows = [Bar(g["value"], g["values"][head["key"]], "model", f"n {g['n']}") for g in groups]
+        rows = [
+            Bar(
+                g["value"],
+                g["values"][head["key"]],
+                "model",
+                f"n {g['n']}",
+                (shelf, {"sort": f"{MODEL}.{head['key']}", "tag": tag, "value": g["value"]}),
+            )
+            for g in groups
+        ]
         charts.append(f'<div class="card"><h3>{escape(tag)}</h3>{bars(rows, head["percent"])}</div>')
         lines = [
             f'<tr><th>{escape(group["value"])} <span class="soft small">n {group["n"]}</span></th>'
-            + "".join(_td(group["values"][m["key"]], m["percent"]) for m in result["measures"])
+            + "".join(
+                _td(
+                    group["values"][m["key"]],
+                    m["percent"],
+                    (shelf, {"sort": f"{MODEL}.{m['key']}", "tag": tag, "value": group["value"]}),
+                )
+                for m in result["measures"]
+            )
             + "</tr>"
             for group in groups
         ]
@@ -132,7 +159,12 @@ def _table(head: str, rows: Sequence[str]) -> str:
     return f'<div class="scroll"><table>{head}<tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def _td(value: Value | None, percent: bool) -> str:
-    if value is None:
+def _linked(text: str, samples: Samples | None) -> str:
+    return text if samples is None else link(samples[0], text, samples[1])
+
+
+def _td(value: Value | None, percent: bool, samples: Samples) -> str:
+    if value is None or value["value"] is None:
         return "<td>–</td>"
-    return f"<td>{number(value['value'], percent)}<small>{interval(value, percent)}</small></td>"
+    shown = _linked(number(value["value"], percent), samples)
+    return f"<td>{shown}<small>{interval(value, percent)}</small></td>"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from benchmarks.report import browser
+from benchmarks.report.page import opening
 
 FLIPS_SHOWN = 5
 
@@ -99,21 +101,26 @@ def markdown(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def page(found: Mapping[str, Any]) -> str:
-    """The comparison as one HTML file that loads nothing else."""
-    style = files("benchmarks.report").joinpath("style.css").read_text(encoding="utf-8")
+def page(found: Mapping[str, Any], shelves: Mapping[str, browser.Shelf], megabytes: int) -> Iterator[str]:
+    """The comparison as one HTML file that loads nothing else, in parts.
+
+    Args:
+        found: what :func:`benchmarks.compare.comparison` found.
+        shelves: label of a result -> samples to browse; a result without them has tables only.
+        megabytes: room for the samples' films.
+    """
     title = escape(f"{found['a']['model']} against {found['b']['model']}")
-    sections = "".join(_section(found, result) for result in found["results"])
+    yield opening(title)
     runs = escape(f"A: {found['a']['run']} · B: {found['b']['run']}")
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{style}</style></head><body><main><h1>{title}</h1>"
-        f'<p class="soft">{runs}</p>{sections}</main></body></html>\n'
-    )
+    yield f'<h1>{title}</h1><p class="soft">{runs}</p>'
+    for result in found["results"]:
+        yield _section(found, result, shelves.get(result["label"]))
+    yield "</main>"
+    yield from browser.data(list(shelves.values()), megabytes)
+    yield "</body></html>\n"
 
 
-def _section(found: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+def _section(found: Mapping[str, Any], result: Mapping[str, Any], shelf: browser.Shelf | None) -> str:
     rows = "".join(
         f"<tr{' class=model' if _certain(measure) else ''}><th>{cells[0]}</th>"
         + "".join(f"<td>{cell}</td>" for cell in cells[1:])
@@ -128,9 +135,23 @@ def _section(found: Mapping[str, Any], result: Mapping[str, Any]) -> str:
         + "</ul></details>"
         for title, flipped in _flipped(found, result)
     )
+    samples = f"{_leads(result, shelf.key)}{browser.place(shelf)}" if shelf is not None else ""
     return (
         f"<section><h2>{escape(result['title'])}</h2>"
         f'<p class="soft">{escape(result["data"])} · {_scope(result)}; marked: the interval leaves out 0</p>'
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-        f"{flips}</section>"
+        f"{flips}{samples}</section>"
     )
+
+
+def _leads(result: Mapping[str, Any], shelf: str) -> str:
+    """Links to the samples one wants to see first."""
+    chosen: dict[str, dict[str, str]] = {
+        "largest changes for the worse": {},
+        "largest changes for the better": {"down": "1"},
+    }
+    for word, order in (("lost", {}), ("gained", {"down": "1"})):
+        if result[word]:
+            chosen[f"{len(result[word])} {word} by B"] = {**order, "tag": "flipped", "value": word}
+    items = (browser.link(shelf, text, {"sort": "change", **facts}) for text, facts in chosen.items())
+    return f"<p>{' · '.join(items)}</p>"

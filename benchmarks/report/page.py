@@ -1,56 +1,75 @@
-"""The report as one HTML file that loads nothing else: no script, no font, no picture from outside."""
+"""The report as one HTML file that loads nothing else: no script, no font, no picture from outside.
+
+Summary, tables and charts are plain HTML; the samples are :mod:`benchmarks.report.browser`'s.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
 
+from benchmarks.report import browser
 from benchmarks.report.charts import breakdown, headline_bars, predictor_table, reference_table
-from benchmarks.report.pictures import PALETTE, Strip, strip
 from benchmarks.report.profile import profile_section
-from benchmarks.report.text import number, scope
+from benchmarks.report.text import display_name, number, scope
 from benchmarks.scores import MODEL, UnitScores
-from grounding_core.errors import GroundingError
-from grounding_core.interfaces.dataset import Sample, Truth
-from grounding_core.types import GroundedText
-
-_KINDS = (("best", "Best"), ("worst", "Worst"), ("random", "Drawn at random"))
+from benchmarks.stats import per_sample
 
 
-def page(report: Mapping[str, Any], scores: Sequence[UnitScores]) -> str:
-    """The whole page.
+def page(
+    report: Mapping[str, Any], scores: Sequence[UnitScores], megabytes: int = browser.MEGABYTES
+) -> Iterator[str]:
+    """The whole page, in parts.
 
     Args:
         report: as :func:`benchmarks.report.build.build` made it.
-        scores: what it was made from, for pictures.
+        scores: what it was made from, for the samples.
+        megabytes: room for the samples' films.
     """
-    sections = [
-        _section(report, result, unit) for result, unit in zip(report["results"], scores, strict=True)
-    ]
-    style = files("benchmarks.report").joinpath("style.css").read_text(encoding="utf-8")
+    shelves = [_shelf(report, index, unit) for index, unit in enumerate(scores)]
     name = escape(str(report["model"]))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{name} · grounding report</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>{name}</h1>
-<p class="soft">{_summary(report)}</p>
-<div class="cards">{"".join(_card(report, i) for i in range(len(report["results"])))}</div>
-{"".join(sections)}
-{profile_section(report)}
-{_making(report)}
-</main>
-</body>
-</html>
-"""
+    yield opening(f"{name} · grounding report")
+    yield f'<h1>{name}</h1><p class="soft">{_summary(report)}</p>'
+    yield f'<div class="cards">{"".join(_card(report, i) for i in range(len(report["results"])))}</div>'
+    for result, shelf in zip(report["results"], shelves, strict=True):
+        yield _section(report, result, shelf)
+    yield f"{profile_section(report)}{_making(report)}</main>"
+    yield from browser.data(shelves, megabytes)
+    yield "</body></html>\n"
+
+
+def opening(title: str) -> str:
+    """Everything before a page's first heading.
+
+    Args:
+        title: HTML.
+    """
+    style = files("benchmarks.report").joinpath("style.css").read_text(encoding="utf-8")
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{style}</style>{browser.head()}</head><body><main>"
+    )
+
+
+def _shelf(report: Mapping[str, Any], index: int, scores: UnitScores) -> browser.Shelf:
+    measures = [m for m in scores.task.all_measures if m.key in scores.predictors[MODEL].counts]
+    measures.sort(key=lambda measure: measure.key != scores.task.headline)
+    columns = [
+        browser.Column(
+            f"{name}.{measure.key}",
+            measure.label if name == MODEL else f"{measure.label} of {display_name(report, name)}",
+            measure.percent,
+            per_sample(measure, found.counts[measure.key]),
+        )
+        for name, found in scores.predictors.items()
+        for measure in measures
+        if measure.key in found.counts
+    ]
+    answers = browser.Answers("answer", scores.predictions, scores.predictors[MODEL].errors)
+    return browser.Shelf(f"r{index}", scores.unit.samples, [answers], columns, scores.facts)
 
 
 def _summary(report: Mapping[str, Any]) -> str:
@@ -91,20 +110,19 @@ def _counts(result: Mapping[str, Any]) -> str:
     return f"n {result['n']} · <span{css}>{errors} error{'' if errors == 1 else 's'}</span>"
 
 
-def _section(report: Mapping[str, Any], result: Mapping[str, Any], scores: UnitScores) -> str:
-    index = report["results"].index(result)
+def _section(report: Mapping[str, Any], result: Mapping[str, Any], shelf: browser.Shelf) -> str:
     head = _head(result)
     return "".join(
         (
-            f'<section id="r{index}"><h2>{escape(result["title"])}</h2>',
+            f'<section id="{shelf.key}"><h2>{escape(result["title"])}</h2>',
             f'<p class="soft">{escape(result["dataset"])}:{escape(result["split"])} · {scope(result)}</p>',
             headline_bars(report, result, head),
-            predictor_table(report, result),
+            predictor_table(report, result, shelf.key),
             reference_table(result),
             _failures(result),
             "".join(f'<p class="soft small">{escape(note)}</p>' for note in result["notes"]),
-            breakdown(result, head),
-            _examples(result, scores),
+            breakdown(result, head, shelf.key),
+            browser.place(shelf),
             _facts(
                 "What the columns mean",
                 {m["label"]: m["help"] for m in result["measures"]} | result["protocol"],
@@ -123,84 +141,6 @@ def _failures(result: Mapping[str, Any]) -> str:
         f'<details open><summary class="failed">{errors} of {result["n"]} samples failed and count as misses'
         f"</summary><dl>{rows}</dl></details>"
     )
-
-
-def _examples(result: Mapping[str, Any], scores: UnitScores) -> str:
-    samples = {sample.id: sample for sample in scores.unit.samples}
-    head = _head(result)
-    parts = []
-    for kind, title in _KINDS:
-        cards = [
-            _example(
-                samples[chosen["id"]], scores, f"{head['label']} {number(chosen['value'], head['percent'])}"
-            )
-            for chosen in result["examples"][kind]
-        ]
-        if cards:
-            parts.append(f'<h3>{title}</h3><div class="examples">{"".join(cards)}</div>')
-    return "".join(parts)
-
-
-def _example(sample: Sample, scores: UnitScores, badge: str) -> str:
-    truth = sample.load_truth()
-    prediction = scores.predictions.get(sample.id)
-    answer = None if prediction is None else prediction.answer
-    error = scores.predictors[MODEL].errors.get(sample.id)
-    question = sample.query.text or "Describe the video."
-    said = f'<p class="answer failed">{escape(error)}</p>' if error else ""
-    if answer is not None:
-        said += f'<p class="answer">{coloured(answer)}</p>'
-    expected = f'<p class="answer">{coloured(truth.caption)}</p>' if truth.caption is not None else ""
-    try:
-        drawn = strip(sample, truth, answer)
-        pictures = _frames(drawn, truth, answer)
-    except GroundingError as gone:
-        pictures = ("", f'<p class="soft small">No picture: {escape(str(gone))}</p>')
-    return (
-        f'<article class="card example"><header><p class="question">{escape(question)}</p>'
-        f'<span class="badge">{escape(badge)}</span></header>'
-        f'<span class="label">truth</span>{pictures[0]}{expected}'
-        f'<span class="label">answer</span>{pictures[1]}{said}'
-        f'<p class="soft small">{escape(sample.id)}</p></article>'
-    )
-
-
-def _frames(drawn: Strip, truth: Truth, answer: GroundedText | None) -> tuple[str, str]:
-    rows = []
-    for pictures, word in ((drawn.truth, "truth"), (drawn.answer, "answer")):
-        images = "".join(
-            f'<img src="{picture}" alt="{word}, frame {index}">'
-            for picture, index in zip(pictures, drawn.indices, strict=True)
-        )
-        rows.append(f'<div class="frames">{images}</div>')
-    if truth.interval is None:
-        return rows[0], rows[1]
-    seen = sorted({frame for track in (answer.tracks if answer else ()) for frame in track.visible()})
-    found = (seen[0], seen[-1] + 1) if seen else None
-    return rows[0] + _moment(truth.interval, drawn.length), rows[1] + _moment(found, drawn.length)
-
-
-def _moment(interval: tuple[int, int] | None, length: int) -> str:
-    if interval is None:
-        return '<div class="moment"></div>'
-    left, right = (100 * min(frame / length, 1.0) for frame in interval)
-    text = f"frames {interval[0]} to {interval[1] - 1} of {length}"
-    bar = f'<i style="left:{left:.1f}%;width:{right - left:.1f}%"></i>'
-    return f'<div class="moment" title="{text}">{bar}</div>'
-
-
-def coloured(caption: GroundedText) -> str:
-    """The text with each phrase underlined in the colour of its first track."""
-    order = {track.id: place for place, track in enumerate(caption.tracks)}
-    pieces, end = [], 0
-    for span in sorted(caption.spans, key=lambda span: span.start):
-        if span.start < end or not span.tracks or span.start == span.end:
-            continue
-        colour = "rgb({},{},{})".format(*PALETTE[order[span.tracks[0]] % len(PALETTE)])
-        pieces.append(escape(caption.text[end : span.start]))
-        pieces.append(f'<b style="--mark:{colour}">{escape(caption.phrase(span))}</b>')
-        end = span.end
-    return "".join(pieces) + escape(caption.text[end:])
 
 
 def _facts(title: str, facts: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from grounding_core.cli import (
     convert,
     data,
     doctor,
+    export,
     ground,
     plugin_new,
     plugins,
@@ -66,6 +67,7 @@ app = typer.Typer(
 )
 app.command()(ground.ground)
 app.command()(chat.chat)
+app.command()(export.export)
 app.command()(plugins.plugins)
 app.command()(check.check)
 app.command()(doctor.doctor)

@@ -30,8 +30,9 @@ def convert(
     Files that a checkpoint relies on are named by options of the converter, such as --clip PATH for
     videoglamm; an error about missing weights names the option. No code in a checkpoint is run.
     """
-    from grounding_core.conversion import RECIPE, convert_back
     from grounding_core.conversion import convert as run
+    from grounding_core.conversion import convert_back
+    from grounding_core.hub import RECIPE
     from grounding_core.plugins import registry
 
     found = registry().load("converter", converter)()

@@ -26,7 +26,7 @@ RecipeArgument = Annotated[
     str,
     typer.Argument(
         metavar="RECIPE",
-        help="Name of an installed recipe, or a YAML file.",
+        help="An installed recipe, a YAML file, a folder, or OWNER/NAME on the hub.",
         show_default=False,
         autocompletion=recipe_names,
     ),
@@ -34,7 +34,9 @@ RecipeArgument = Annotated[
 RecipeOption = Annotated[
     str,
     typer.Option(
-        "--recipe", help="Name of an installed recipe, or a YAML file.", autocompletion=recipe_names
+        "--recipe",
+        help="An installed recipe, a YAML file, a folder, or OWNER/NAME on the hub.",
+        autocompletion=recipe_names,
     ),
 ]
 SetOption = Annotated[

@@ -1,10 +1,13 @@
 """A whole model in a distribution of its own, and a way to run the benchmarks on it as a user does."""
 
+import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +52,29 @@ class Toy:
     def fingerprint(self):
         return {"toy": "1"}
 """
+
+
+class Page:
+    """The samples of a report, read as the page's own script reads them."""
+
+    def __init__(self, text: str) -> None:
+        found = re.findall(r'<script type="text/plain" id="([^"]+)">([^<]*)</script>', text)
+        self.scripts: dict[str, str] = dict(found)
+
+    def _unpacked(self, id: str) -> Any:
+        return json.loads(zlib.decompress(base64.b64decode(self.scripts[id])))
+
+    def index(self, shelf: str) -> dict[str, Any]:
+        """What is known of a shelf's samples."""
+        return dict(self._unpacked(f"{shelf}-index"))
+
+    def layers(self, shelf: str, row: int) -> list[dict[str, Any]]:
+        """Truth and answers of a sample."""
+        return list(self._unpacked(f"{shelf}-s{row}"))
+
+    def film(self, shelf: str, number: int) -> dict[str, Any]:
+        """The pictures of a video."""
+        return dict(json.loads(self.scripts[f"{shelf}-f{number}"]))
 
 
 class Harness:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import Harness
+from harness import Harness, Page
 from typer.testing import CliRunner
 
 from benchmarks.compare import app
@@ -33,7 +33,7 @@ def compare(*arguments: object, code: int = 0) -> str:
 
 def test_what_got_worse_is_named(runs: tuple[Path, Path], tmp_path: Path) -> None:
     shown = compare(*runs, "--out", tmp_path)
-    assert all(len(line) <= 80 for line in shown.splitlines() if not line.startswith(("A:", "B:")))
+    assert all(len(line) <= 80 for line in shown.splitlines() if not line.startswith(("A:", "B:", "Report:")))
     (result,) = json.loads((tmp_path / "comparison.json").read_text())["results"]
     jf = next(measure for measure in result["measures"] if measure["key"] == "jf")
     assert jf["difference"] == pytest.approx(jf["b"] - jf["a"]) and jf["difference"] < -0.3
@@ -41,7 +41,17 @@ def test_what_got_worse_is_named(runs: tuple[Path, Path], tmp_path: Path) -> Non
     assert [row["id"] for row in result["lost"]] == ["clip0/0", "clip1/0", "clip2/0"]
     assert result["gained"] == []
     page, text = ((tmp_path / f"comparison.{kind}").read_text() for kind in ("html", "md"))
-    assert "clip2/0" in page and "clip2/0" in text and "<script" not in page
+    assert "clip2/0" in page and "clip2/0" in text
+    shelf = Page(page).index("r0")
+    assert [column["key"] for column in shelf["columns"]] == ["change", "a", "b"]
+    flipped = shelf["tags"]["flipped"]
+    lost = [
+        id for id, row in zip(shelf["ids"], flipped["rows"], strict=True) if flipped["known"][row] == "lost"
+    ]
+    assert lost == ["clip0/0", "clip1/0", "clip2/0"]
+    truth, before, after = Page(page).layers("r0", shelf["ids"].index("clip1/0"))
+    assert (truth["title"], before["title"], after["title"]) == ("truth", "A: toy", "B: toy")
+    assert before["tracks"] and not after["tracks"] and "the toy broke" in after["note"]
     back = compare(*reversed(runs))
     assert "3 gained by B" in back and "clip1/0" in back
 
