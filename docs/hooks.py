@@ -2,35 +2,55 @@
 
 ``<!-- help: ground -->`` becomes what ``grounding ground --help`` prints;
 ``<!-- options: package.module:Class -->`` becomes a table of a component's (or model's) options;
+``<!-- all-options: kind, kind -->`` becomes such a table for each installed component of these kinds;
 ``<!-- measures: package.module:Class -->`` becomes a table of what a task measures;
 ``<!-- checks: package.module:Class -->`` becomes the list of what a conformance class tests;
-``<!-- plugins: kind, kind -->`` becomes a table of what the distributions of this repository offer.
+``<!-- plugins: kind, kind -->`` becomes a table of what the distributions of this repository offer;
+``<!-- include: FILE -->`` becomes a Markdown file of the repository, without its title;
+``<!-- notebook: FILE -->`` becomes a notebook's words and code;
+``<!-- inline: FILE -->`` becomes a picture that takes the page's colours;
+``<!-- player: FILE -->`` becomes answers that play, as ``docs/pictures.py`` wrote them.
 """
 
 from __future__ import annotations
 
 import importlib
+import json
 import re
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner
 
 from grounding_core.cli import app
+from grounding_core.player.embed import mounted
 from grounding_core.plugins import registry
 
-MARK = re.compile(r"<!-- (help|options|measures|checks|plugins): (.*?) ?-->")
+DOCS = Path(__file__).parent
+MARK = re.compile(r"<!-- ([a-z-]+): (.*?) ?-->")
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by MkDocs for each page."""
-    fill = {
+    fill: dict[str, Callable[[str], str]] = {
         "help": _help,
         "options": _options,
+        "all-options": _all_options,
         "measures": _measures,
         "checks": _checks,
         "plugins": _plugins,
+        "include": _include,
+        "notebook": _notebook,
     }
-    return MARK.sub(lambda found: fill[found[1]](found[2]), markdown)
+    return MARK.sub(lambda found: fill[found[1]](found[2]) if found[1] in fill else found[0], markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Called by MkDocs for each page, after Markdown, which would read scripts as text."""
+    fill = {"player": _player, "inline": lambda name: (DOCS / name).read_text(encoding="utf-8")}
+    return MARK.sub(lambda found: fill[found[1]](found[2]) if found[1] in fill else found[0], html)
 
 
 def _help(command: str) -> str:
@@ -70,6 +90,17 @@ def _plugins(kinds: str) -> str:
     return "\n".join(rows) + "\n"
 
 
+def _all_options(kinds: str) -> str:
+    pieces = []
+    for kind in kinds.split(", "):
+        pieces.append(f"## {kind.replace('_', ' ').capitalize()}\n")
+        for entry, distribution, _ in registry().entries(kind):
+            pieces.append(
+                f"### `{entry.name}`\n\n{entry.summary} ({distribution})\n\n{_options(entry.target)}"
+            )
+    return "\n".join(pieces)
+
+
 def _options(target: str) -> str:
     found = _named(target)
     fields = getattr(found, "Config", found).model_fields
@@ -79,6 +110,27 @@ def _options(target: str) -> str:
     for option, field in fields.items():
         kind = getattr(field.annotation, "__name__", None) if "[" not in str(field.annotation) else None
         text = (kind or str(field.annotation).replace("typing.", "")).replace("|", "or")
-        default = "required" if field.is_required() else f"`{field.default!r}`"
+        default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
         rows.append(f"| `{option}` | {text} | {default} | {field.description or ''} |")
     return "\n".join(rows) + "\n"
+
+
+def _include(name: str) -> str:
+    text = (DOCS.parent / name).read_text(encoding="utf-8")
+    return re.sub(r"\A# .*\n", "", text)
+
+
+def _notebook(name: str) -> str:
+    cells = json.loads((DOCS / name).read_text(encoding="utf-8"))["cells"]
+    texts = [("".join(cell["source"]), cell["cell_type"]) for cell in cells]
+    return "\n\n".join(text if kind == "markdown" else f"```python\n{text}\n```" for text, kind in texts)
+
+
+def _player(name: str) -> str:
+    scenes = json.loads((DOCS / name).read_text(encoding="utf-8"))
+    figures = [
+        f"<figure><figcaption>{escape(scene['question'])}</figcaption>"
+        f"{mounted(scene['film'], scene['layers'], escape(scene['layers'][0]['text']))}</figure>"
+        for scene in scenes
+    ]
+    return f'<div class="plays">{"".join(figures)}</div>'

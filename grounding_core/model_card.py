@@ -62,7 +62,7 @@ def _scores(path: Path) -> list[Mapping[str, Any]]:
     """Headline of each task and data set of a report: data, task, measure, value in per cent, n."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        found = []
+        found: list[Mapping[str, Any]] = []
         for result in report["results"]:
             head = next(m for m in result["measures"] if m["key"] == result["headline"])
             value = result["predictors"]["model"]["values"][head["key"]]["value"]

@@ -104,6 +104,10 @@ class Hub(BaseHTTPRequestHandler):
 
     files: dict[str, bytes]
 
+    @property
+    def home(self) -> str:
+        return f"http://{self.headers['Host']}/me/tiny"
+
     def log_message(self, *_: Any) -> None: ...
 
     def _send(self, value: Any, code: int = 200, **headers: str) -> None:
@@ -143,9 +147,9 @@ class Hub(BaseHTTPRequestHandler):
             for line in map(json.loads, body.splitlines()):
                 if line["key"] == "file":
                     self.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-            self._send({"commitUrl": f"http://{self.headers['Host']}/me/tiny/commit/{COMMIT}", "commitOid": COMMIT})
+            self._send({"commitUrl": f"{self.home}/commit/{COMMIT}", "commitOid": COMMIT})
         else:
-            self._send({"url": f"http://{self.headers['Host']}/me/tiny", "id": "me/tiny"})
+            self._send({"url": self.home, "id": "me/tiny"})
 
 
 @pytest.fixture
@@ -172,7 +176,7 @@ def test_pushed_fetched_and_used_offline(
     push = "from grounding_core.pretrained import push_folder; print(push_folder({!r}, 'me/tiny'))"
     done = run(push.format(str(saved[1])), address, tmp_path / "home")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == f"http://{self.headers['Host']}/me/tiny/commit/{COMMIT}"
+    assert done.stdout.strip() == f"{address}/me/tiny/commit/{COMMIT}"
     assert files["model.safetensors"] == (saved[1] / "model.safetensors").read_bytes()
     files["evil.py"] = b"raise SystemExit('never fetched')"
 

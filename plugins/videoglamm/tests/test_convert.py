@@ -21,8 +21,9 @@ from torch import Tensor
 from grounding_core.checkpoint import load_weights
 from grounding_core.compose import build_composed, plan
 from grounding_core.config import Recipe
-from grounding_core.conversion import RECIPE, convert, convert_back
+from grounding_core.conversion import convert, convert_back
 from grounding_core.errors import CheckpointError, RecipeError
+from grounding_core.hub import RECIPE
 from grounding_core.tensors import REOPEN_BYTES, open_tensors, write_tensors
 
 CONVERTER = VideoGlammConverter()

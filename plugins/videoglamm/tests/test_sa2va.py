@@ -16,8 +16,9 @@ from tiny_reference import CONFIG
 from torch import Tensor, nn
 
 from grounding_core.checkpoint import load_weights
-from grounding_core.conversion import RECIPE, convert, convert_back
+from grounding_core.conversion import convert, convert_back
 from grounding_core.errors import CheckpointError
+from grounding_core.hub import RECIPE
 from grounding_core.tensors import open_tensors
 
 WIDTH = 24

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from grounding_core.compose import build_composed, plan
 from grounding_core.config import Recipe
-from grounding_core.conversion import RECIPE, convert
+from grounding_core.conversion import convert
 from grounding_core.errors import CheckpointError
+from grounding_core.hub import RECIPE
 from grounding_core.model import GroundingModel
 from grounding_core.video import sample_indices
 from grounding_videoglamm.adapters import MlpPoolAdapter
