@@ -10,6 +10,10 @@ NEEDED = {
     "grounding_core": (
         "grounding_core/py.typed",
         "templates/plugin.py.txt",
+        "player/player.js",
+        "player/player.css",
+        "model_card.md.txt",
+        "report/browser.js",
         "benchmarks/run.py",
         "licenses/LICENSE",
     ),

@@ -50,17 +50,21 @@ def compare(
         Path | None, typer.Option(help="Folder for comparison.json, .md and .html; default: none is written.")
     ] = None,
     report_mb: ReportOption = MEGABYTES,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
 ) -> None:
     """Paired differences of every measure, B minus A, with 95 % intervals over videos; flipped samples."""
     try:
         found = comparison(run_a, run_b, threshold)
-        show(found, Console())
+        if as_json:
+            print(json.dumps(found, indent=1, ensure_ascii=False))
+        else:
+            show(found, Console())
         if out is not None:
             replace_text(out / "comparison.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
             replace_text(out / "comparison.md", markdown(found))
             place = out / "comparison.html"
             replace_text(place, page(found, _shelves(found, run_a, run_b), report_mb))
-            Console().print(
+            Console(stderr=as_json).print(
                 f"\nReport: {place} ({place.stat().st_size / 1e6:.1f} MB)", soft_wrap=True, highlight=False
             )
     except GroundingError as error:

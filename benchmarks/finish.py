@@ -31,6 +31,7 @@ from grounding_core.profiling import stage
 ReportOption = Annotated[
     int, typer.Option("--report-mb", min=1, help="Room for the samples' films in report.html, in MB.")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of tables.")]
 
 
 def progress(console: Console) -> Progress:
@@ -60,6 +61,7 @@ def finish(
     bars: Progress,
     console: Console,
     megabytes: int = MEGABYTES,
+    as_json: bool = False,
 ) -> dict[str, Any]:
     """Score all units, write scores and reports, and print the tables.
 
@@ -70,6 +72,7 @@ def finish(
         bars: where progress is shown.
         console: where the tables go.
         megabytes: room for films and masks in report.html.
+        as_json: print the report as JSON instead of tables.
     """
     with stage("scoring"):
         scores = [_score(folder, plan, unit, bars) for unit in units if unit.truth]
@@ -85,6 +88,9 @@ def finish(
     bars.add_task("Filming samples", total=None)
     replace_text(place, page(report, scores, megabytes))
     bars.stop()
+    if as_json:
+        print(json.dumps(report, indent=1, ensure_ascii=False))
+        return report
     show(report, console)
     console.print(f"\nReport: {place} ({place.stat().st_size / 1e6:.1f} MB)", soft_wrap=True, highlight=False)
     for hidden in (unit for unit in units if not unit.truth):

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.engine import Engine, How, begin, predict_missing
-from benchmarks.finish import ReportOption, finish, progress
+from benchmarks.finish import JsonOption, ReportOption, finish, progress
 from benchmarks.launched import Crew, leading
 from benchmarks.lock import locked
 from benchmarks.metrics.text_similarity import DEFAULT, load_similarity
@@ -78,6 +78,7 @@ def run(
         typer.Option(help="Folder above the data sets; generated ones not there are made in the cache."),
     ] = None,
     report_mb: ReportOption = MEGABYTES,
+    as_json: JsonOption = False,
 ) -> None:
     """Score a recipe: predict, score, report.
 
@@ -98,6 +99,7 @@ def run(
             data_root=data_root,
             console=Console(),
             report_mb=report_mb,
+            as_json=as_json,
         )
     except GroundingError as error:
         errors.print(" ".join(str(error).split()), style="red", markup=False, highlight=False)
@@ -125,6 +127,7 @@ def bench(
     data_root: Path | None,
     console: Console,
     report_mb: int = MEGABYTES,
+    as_json: bool = False,
 ) -> dict[str, Any] | None:
     """Predict what is missing, then score and report.
 
@@ -140,6 +143,7 @@ def bench(
         data_root: folder above the data sets; generated ones that are not there are made in the cache.
         console: where tables go; progress goes to stderr.
         report_mb: room for the samples' films in report.html.
+        as_json: print the report as JSON instead of tables.
 
     Returns:
         The report, as in report.json; None in a launched process that is not the first.
@@ -166,7 +170,7 @@ def bench(
             if not crew.leads:
                 crew.leave()
                 return None
-            report = finish(folder, plan, units, bars, console, report_mb)
+            report = finish(folder, plan, units, bars, console, report_mb, as_json)
     crew.leave()
     return report
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks.finish import ReportOption, finish, progress, stores
+from benchmarks.finish import JsonOption, ReportOption, finish, progress, stores
 from benchmarks.lock import locked
 from benchmarks.plan import Plan
 from benchmarks.predict import check_videos
@@ -27,6 +27,7 @@ def score(
         str | None, typer.Option(help="How phrases are compared; default: as in the run.")
     ] = None,
     report_mb: ReportOption = MEGABYTES,
+    as_json: JsonOption = False,
 ) -> None:
     """Score predictions and write the reports again; loads no model."""
     try:
@@ -37,7 +38,7 @@ def score(
             units = plan.units(bars)
             for unit in units:
                 check_videos(unit, stores(run, unit, plan.fingerprint)[MODEL])
-            finish(run, plan, units, bars, Console(), report_mb)
+            finish(run, plan, units, bars, Console(), report_mb, as_json)
     except GroundingError as error:
         Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(2) from None

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from grounding_core.errors import CheckpointError
-from grounding_core.interfaces.language_model import Generation, LanguageModel, Norm, Prefix, Segment
+from grounding_core.interfaces.language_model import Generation, LanguageModel, Norm, Prefix, Segment, Told
 from grounding_core.precision import filled_later
 from grounding_core.shared_prefix import NAME as SHARED
 from grounding_core.shared_prefix import share
@@ -37,6 +37,8 @@ class CausalLM(LanguageModel):
     The answer is decoded greedily. States are read from the network's last layer as it generates:
     no second pass.
     """
+
+    streams = True
 
     def __init__(
         self,
@@ -142,7 +144,12 @@ class CausalLM(LanguageModel):
 
     @torch.inference_mode()
     def generate(
-        self, prefix: Prefix, prompts: Sequence[Sequence[int]], *, max_new_tokens: int
+        self,
+        prefix: Prefix,
+        prompts: Sequence[Sequence[int]],
+        *,
+        max_new_tokens: int,
+        told: Told | None = None,
     ) -> Generation:
         count = len(prompts)
         if count == 0:
@@ -174,8 +181,10 @@ class CausalLM(LanguageModel):
                 token = tokens[row]
                 if token in ends:
                     open_rows.discard(row)
-                else:
-                    answers[row].append(token)
+                    continue
+                answers[row].append(token)
+                if told is not None:
+                    told(row, token)
             if not open_rows:
                 break
             next_position = next_position + 1

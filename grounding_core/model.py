@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,9 +19,9 @@ from grounding_core.config import QUESTION, VISUAL, Prompts, Recipe, Sampling, S
 from grounding_core.errors import QueryError, RecipeError
 from grounding_core.interfaces.adapters import PromptAdapter, VisionAdapter
 from grounding_core.interfaces.encoders import ImageEncoder, VideoEncoder
-from grounding_core.interfaces.language_model import LanguageModel, Prefix
+from grounding_core.interfaces.language_model import LanguageModel, Prefix, Told
 from grounding_core.interfaces.mask_decoder import MaskDecoder
-from grounding_core.markup import parse
+from grounding_core.markup import Marked, parse
 from grounding_core.masks import MaskTrack, encode
 from grounding_core.profiling import stage
 from grounding_core.types import GroundedText, Query
@@ -29,6 +29,9 @@ from grounding_core.video import Video, sample_indices
 
 Turn = tuple[str, str]
 """A past question (as its template rendered it) and its answer's markup."""
+
+Watch = Callable[[int, Marked], None]
+"""Called with (query, text and spans so far) while an answer is written."""
 
 
 @dataclass(frozen=True)
@@ -208,11 +211,21 @@ class GroundingModel(nn.Module):
 
     @overload
     def ground(
-        self, context: Context | Video | str | Path, queries: str | Query, *, history: Sequence[Turn] = ()
+        self,
+        context: Context | Video | str | Path,
+        queries: str | Query,
+        *,
+        history: Sequence[Turn] = (),
+        told: Watch | None = None,
     ) -> GroundedText: ...
     @overload
     def ground(
-        self, context: Context | Video | str | Path, queries: Sequence[Query], *, history: Sequence[Turn] = ()
+        self,
+        context: Context | Video | str | Path,
+        queries: Sequence[Query],
+        *,
+        history: Sequence[Turn] = (),
+        told: Watch | None = None,
     ) -> list[GroundedText]: ...
 
     @torch.inference_mode()
@@ -222,6 +235,7 @@ class GroundingModel(nn.Module):
         queries: str | Query | Sequence[Query],
         *,
         history: Sequence[Turn] = (),
+        told: Watch | None = None,
     ) -> GroundedText | list[GroundedText]:
         """Answer one question, or several that decode together.
 
@@ -229,6 +243,8 @@ class GroundingModel(nn.Module):
             context: from :meth:`encode`; a video or path is encoded first.
             queries: a text means ``Query(text, "refer")``.
             history: earlier turns of the conversation, oldest first.
+            told: is told of each answer while it is written, where the language model can do that;
+                masks come when the text is complete.
 
         Returns:
             One answer for one query, a list for a sequence.
@@ -240,13 +256,12 @@ class GroundingModel(nn.Module):
         if not isinstance(context, Context):
             context = self.encode(context)
         if isinstance(queries, (str, Query)):
-            return self._answer(context, [Query(queries) if isinstance(queries, str) else queries], history)[
-                0
-            ]
-        return self._answer(context, queries, history)
+            query = Query(queries) if isinstance(queries, str) else queries
+            return self._answer(context, [query], history, told)[0]
+        return self._answer(context, queries, history, told)
 
     def _answer(
-        self, context: Context, queries: Sequence[Query], history: Sequence[Turn]
+        self, context: Context, queries: Sequence[Query], history: Sequence[Turn], told: Watch | None
     ) -> list[GroundedText]:
         started = time.perf_counter()
         lm = self.language_model
@@ -260,8 +275,9 @@ class GroundingModel(nn.Module):
                     f"too long: {room} tokens are left beside the video and the answer.",
                     "Shorten it, or start a new conversation.",
                 )
+        watching = {"told": self._watching(told)} if told is not None and lm.streams else {}
         with stage("decode tokens"):
-            generation = lm.generate(context.prefix, prompts, max_new_tokens=limit)
+            generation = lm.generate(context.prefix, prompts, max_new_tokens=limit, **watching)
         offset = 0 if self.seg.state == "predicting" else 1
         states = [
             state[[i + offset for i, token in enumerate(ids) if token == self.seg_id]]
@@ -287,6 +303,17 @@ class GroundingModel(nn.Module):
             }
             answers.append(GroundedText(marked.text, marked.spans, tuple(mine), meta, context.video))
         return answers
+
+    def _watching(self, told: Watch) -> Told:
+        """Tokens as they come -> the text so far, read as markup."""
+        heard: dict[int, list[int]] = {}
+
+        def hear(row: int, token: int) -> None:
+            ids = heard.setdefault(row, [])
+            ids.append(token)
+            told(row, parse(self._text(ids), seg=self.seg.token))
+
+        return hear
 
     def question(self, query: Query, history: Sequence[Turn] = ()) -> str:
         """What follows the visual tokens: earlier turns, the question in its template, the answer's start."""

@@ -11,6 +11,7 @@ from small import prefer_seg, small_model
 
 from grounding_core import Query, Video
 from grounding_core.errors import QueryError
+from grounding_core.markup import Marked
 from grounding_core.model import Batch, GroundingModel
 from grounding_core.types import GroundedText
 from grounding_core.video import sample_indices
@@ -42,6 +43,18 @@ def test_questions_decoded_together_get_the_answers_they_get_alone(model: Ground
     assert any(answer.tracks for answer in together)
     assert all(answer.meta["sampled_frames"] == sample_indices(9, 8) for answer in together)
     assert all(same(a, b) for a, b in zip(together, alone, strict=True))
+
+
+def test_answers_can_be_watched_while_they_are_written(model: GroundingModel) -> None:
+    context = model.encode(clip(9))
+    told: dict[int, list[Marked]] = {}
+    answers = model.ground(context, QUERIES, told=lambda row, marked: told.setdefault(row, []).append(marked))
+    assert all(same(a, b) for a, b in zip(answers, model.ground(context, QUERIES), strict=True))
+    for row, answer in enumerate(answers):
+        last = told[row][-1]
+        assert (last.text, last.spans) == (answer.text, answer.spans)
+        assert len(told[row]) > 1
+        assert answer.video is context.video
 
 
 def test_a_context_is_not_changed_by_questions(model: GroundingModel) -> None:

@@ -65,9 +65,14 @@ def test_published_sizes_need_neither_weights_nor_tokenizer(recipe: Run) -> None
     assert (shown["visual_tokens"], shown["context"]) == ({"image": 2304, "video": 1024}, 4096)
 
 
+@pytest.mark.parametrize("name", ["videoglamm-tiny", "videoglamm"])
+def test_tables_fit_80_columns(recipe: Run, name: str) -> None:
+    assert max(map(len, recipe("show", name).splitlines())) <= 80
+
+
 def test_table_is_whole_in_a_narrow_terminal(recipe: Run) -> None:
     text = recipe("show", "videoglamm-tiny")
-    for words in ("language_model", "internvideo2", "grounding-videoglamm 0.1.0", "trained", "MiB fp32"):
+    for words in ("language model", "internvideo2", "grounding-videoglamm 0.1.0", "trained", "MiB fp32"):
         assert words in text
     assert "context of 1024: 640 visual tokens, 128 for the answer, 256 for words" in text
 

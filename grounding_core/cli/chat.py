@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,9 @@ def chat(
     out: Annotated[
         Path | None, typer.Option(help="Write each answer's pictures to a numbered folder in here.")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each answer as one line of JSON, with its question.")
+    ] = False,
 ) -> None:
     """Ask many questions about one video, with the conversation so far in mind."""
     from rich.console import Console
@@ -30,6 +34,7 @@ def chat(
     from grounding_core.errors import GroundingError, QueryError
     from grounding_core.model import GroundingModel
     from grounding_core.render import save_answer
+    from grounding_core.serial import to_json
     from grounding_core.video import Video
 
     opened = Video.open(video)
@@ -60,7 +65,10 @@ def chat(
                 history.append((asked, str(answer.meta["markup"])))
             else:
                 (answer,) = model.ground(context, [query])
-            console.print(coloured(answer))
+            if as_json:
+                print(json.dumps({"question": query.text, **to_json(answer)}, ensure_ascii=False), flush=True)
+            else:
+                console.print(coloured(answer))
             number += 1
             if out is not None:
                 save_answer(answer, opened, out / f"{number:03d}", title=query.text)

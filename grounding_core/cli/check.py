@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grounding_core.cli.options import RecipeArgument, SetOption
+from grounding_core.cli.options import RecipeArgument, SetOption, names_of
 
 if TYPE_CHECKING:
     from grounding_core.compose import Plan
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def check(
     recipe: RecipeArgument,
     overrides: SetOption = None,
-    task: Annotated[list[str] | None, typer.Option(help="A task it shall be scored on; repeatable.")] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="A task it shall be scored on; repeatable.", autocompletion=names_of("task")),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Resolve a recipe's parts, check that they fit together, and print the plan."""

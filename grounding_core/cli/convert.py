@@ -7,12 +7,19 @@ from typing import Annotated
 
 import typer
 
+from grounding_core.cli.options import names_of
+
 CONTEXT_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
 def convert(
     context: typer.Context,
-    converter: Annotated[str, typer.Argument(help="A converter; `grounding plugins` lists them.")],
+    converter: Annotated[
+        str,
+        typer.Argument(
+            help="A converter; `grounding plugins` lists them.", autocompletion=names_of("converter")
+        ),
+    ],
     source: Annotated[Path, typer.Argument(metavar="SRC", help="The checkpoint: a file or a folder.")],
     out: Annotated[Path, typer.Option(help="Folder to make; appears when it is complete.")],
     allow: Annotated[

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grounding_core.cli.options import names_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, check, audit and prepare data sets.", no_args_is_help=True)
 
+NameArgument = Annotated[
+    str, typer.Argument(help="A data set, e.g. mevis or sprites.", autocompletion=names_of("dataset"))
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -73,7 +78,7 @@ def list_(as_json: JsonOption = False) -> None:
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A data set, e.g. mevis.")],
+    name: NameArgument,
     data_root: Annotated[
         Path | None,
         typer.Option(
@@ -134,6 +139,7 @@ def audit(
             "'{type: open_clip, model: ViT-B-32, pretrained: laion2b_s34b_b79k}'."
         ),
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Find what is wrong with a data set's truth: masks, boxes, captions, pictures; worst samples first.
 
@@ -162,13 +168,16 @@ def audit(
     findings.write(audited, out)
     samples = {(q.dataset, q.split, q.task, sample.id): sample for q in questions for sample in q.samples}
     replace_text(out / "index.html", page(audited, samples))
+    if as_json:
+        print((out / "totals.json").read_text(encoding="utf-8").strip())
+        return
     _show_totals(findings.totals(audited))
     print(f"Pictures and reasons, worst first: {out / 'index.html'}")
 
 
 @app.command()
 def prepare(
-    name: Annotated[str, typer.Argument(help="A data set, e.g. sprites.")],
+    name: NameArgument,
     out: Annotated[
         Path, typer.Option("--data-root", "--out", help="Folder above the data sets, to write below.")
     ],

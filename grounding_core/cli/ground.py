@@ -10,6 +10,7 @@ import typer
 from grounding_core import DEFAULT_RECIPE
 from grounding_core.cli.options import (
     KindOption,
+    PreviewOption,
     RecipeOption,
     SetOption,
     VideoArgument,
@@ -30,12 +31,13 @@ def ground(
         typer.Option(help="Folder for the pictures; default: runs/ground/<video>.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    pictures: PreviewOption = True,
 ) -> None:
     """Answer a question about a video, and write overlay, masks and contact sheet."""
     from rich.console import Console
 
     from grounding_core import load
-    from grounding_core.cli.show import coloured, visibility
+    from grounding_core.cli.show import coloured, preview, visibility
     from grounding_core.render import save_answer
     from grounding_core.video import Video
 
@@ -57,4 +59,6 @@ def ground(
     console.print(coloured(answer))
     for line in visibility(answer):
         console.print(line, markup=False, style="dim")
+    if pictures and (small := preview(answer, opened, console)) is not None:
+        console.print(small)
     console.print(f"Pictures: {folder}", markup=False, soft_wrap=True)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grounding_core.hookspecs import Kind
+
 if TYPE_CHECKING:
     from grounding_core.types import Query
 
 
-def recipe_names(incomplete: str) -> list[str]:
-    """Installed recipes that begin so, for the shell's completion; files are the shell's own matter."""
-    from grounding_core.plugins import registry
+KINDS = ("refer", "ask", "locate", "describe")
 
-    return [name for name in registry().names("recipe") if name.startswith(incomplete)]
+
+def names_of(kind: Kind) -> Callable[[str], list[str]]:
+    """For the shell's completion: installed names that begin so; files are the shell's own matter."""
+
+    def complete(incomplete: str) -> list[str]:
+        from grounding_core.plugins import registry
+
+        return [name for name in registry().names(kind) if name.startswith(incomplete)]
+
+    return complete
 
 
 VideoArgument = Annotated[
@@ -28,7 +38,7 @@ RecipeArgument = Annotated[
         metavar="RECIPE",
         help="An installed recipe, a YAML file, a folder, or OWNER/NAME on the hub.",
         show_default=False,
-        autocompletion=recipe_names,
+        autocompletion=names_of("recipe"),
     ),
 ]
 RecipeOption = Annotated[
@@ -36,7 +46,7 @@ RecipeOption = Annotated[
     typer.Option(
         "--recipe",
         help="An installed recipe, a YAML file, a folder, or OWNER/NAME on the hub.",
-        autocompletion=recipe_names,
+        autocompletion=names_of("recipe"),
     ),
 ]
 SetOption = Annotated[
@@ -46,8 +56,12 @@ KindOption = Annotated[
     str | None,
     typer.Option(
         help="What the text is: refer (an expression), ask (a question), locate (a statement), "
-        "describe. Left out: ask if it ends with '?', refer otherwise, describe without text."
+        "describe. Left out: ask if it ends with '?', refer otherwise, describe without text.",
+        autocompletion=lambda incomplete: [kind for kind in KINDS if kind.startswith(incomplete)],
     ),
+]
+PreviewOption = Annotated[
+    bool, typer.Option("--preview/--no-preview", help="Small pictures, in a terminal of 24-bit colours.")
 ]
 
 

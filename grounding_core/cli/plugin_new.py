@@ -10,6 +10,12 @@ import typer
 app = typer.Typer(help="Write plugins.", no_args_is_help=True)
 
 
+def _roles(incomplete: str) -> list[str]:
+    from grounding_core.config import ROLES
+
+    return sorted({role for role in ROLES.values() if role.startswith(incomplete)})
+
+
 @app.callback()
 def _group() -> None:
     """Write plugins."""
@@ -21,7 +27,9 @@ def new(
     role: Annotated[
         str,
         typer.Option(
-            help="image_encoder, video_encoder, vision_adapter, language_model, prompt_adapter, mask_decoder."
+            help="image_encoder, video_encoder, vision_adapter, language_model, prompt_adapter or "
+            "mask_decoder.",
+            autocompletion=_roles,
         ),
     ],
     out: Annotated[

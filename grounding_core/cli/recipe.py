@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from grounding_core.outline import PartOutline
 
 app = typer.Typer(help="Look into recipes.", no_args_is_help=True)
-WIDTH = 112
-"""Columns of the table: its names and numbers are never cut, a narrow terminal wraps them."""
-
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -100,19 +97,26 @@ def _print_parts(planned: Plan, parts: list[PartOutline]) -> None:
 
     table = Table(title=f"Recipe {planned.recipe.name}", title_justify="left", box=None, pad_edge=False)
     for heading in ("part", "component"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, overflow="fold")
     for heading in ("parameters", "training", "MiB fp32", "bf16", "tokens\na frame"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("plugin", overflow="fold")
     for part in parts:
         tokens = "" if part.tokens is None else f"{part.tokens:g}"
-        numbers = (f"{part.parameters:,}", _trained([part]), *_memory([part]), tokens)
-        table.add_row(part.role, part.component, *numbers, part.plugin)
+        table.add_row(
+            part.role.replace("_", " "),
+            part.component,
+            f"{part.parameters:,}",
+            _trained([part]),
+            *_memory([part]),
+            tokens,
+        )
     table.add_section()
     table.add_row("all", "", f"{sum(part.parameters for part in parts):,}", _trained(parts), *_memory(parts))
     console = Console()
-    console.width = max(console.width, WIDTH)
     console.print(table)
+    for plugin in dict.fromkeys(part.plugin for part in parts):
+        own = dict.fromkeys(part.component for part in parts if part.plugin == plugin)
+        console.print(f"{plugin}: {', '.join(own)}", style="dim", highlight=False, markup=False)
     visual, answer = sum(planned.visual_tokens.values()), planned.recipe.generation.max_new_tokens
     left = planned.context - visual - answer
     console.print(

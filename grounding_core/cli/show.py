@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
     from rich.text import Text
 
     from grounding_core.types import GroundedText
+    from grounding_core.video import Video
 
 
 def coloured(answer: GroundedText) -> Text:
@@ -31,6 +35,46 @@ def coloured(answer: GroundedText) -> Text:
         else:
             text.append(answer.text[start:end])
     return text.append(answer.text[end:])
+
+
+COLUMNS = 24
+"""Width of one picture of a preview, in characters."""
+
+
+def preview(answer: GroundedText, video: Video, console: Console, frames: int = 3) -> Text | None:
+    """A few frames with their masks, two pixels a character; None where the terminal can't show them.
+
+    Raises:
+        VideoError: a frame can't be decoded.
+    """
+    from rich.text import Text
+
+    from grounding_core.drawing import draw_tracks
+    from grounding_core.video import sample_indices
+
+    room = (console.width + 1) // (COLUMNS + 1)
+    if not console.is_terminal or console.color_system != "truecolor" or not room:
+        return None
+    indices = sorted(set(sample_indices(len(video), min(frames, room))))
+    height, width = video.size
+    rows = max(2, round(COLUMNS * height / width / 2) * 2)
+    pictures = [
+        draw_tracks(pixels, answer.tracks, index, (rows, COLUMNS)).load()
+        for index, pixels in zip(indices, video.frames(indices), strict=True)
+    ]
+    text = Text()
+    for row in range(0, rows, 2):
+        for place, picture in enumerate(pictures):
+            text.append(" " if place else "")
+            for column in range(COLUMNS):
+                upper, lower = (_rgb(picture[column, row + half]) for half in (0, 1))
+                text.append("▀", f"{upper} on {lower}")
+        text.append("\n")
+    return text.append("  ".join(f"frame {index}".ljust(COLUMNS - 1) for index in indices), "dim")
+
+
+def _rgb(color: Sequence[int]) -> str:
+    return f"rgb({color[0]},{color[1]},{color[2]})"
 
 
 def visibility(answer: GroundedText) -> list[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -42,12 +42,21 @@ class Generation:
     truncated: list[bool]
 
 
+Told = Callable[[int, int], None]
+"""Called with (prompt, token id) as soon as a token of an answer is known."""
+
+
 class LanguageModel(nn.Module, Configured):
     """Construct with ``(config, *, special_tokens: Sequence[str], norm: Norm)``.
 
     ``special_tokens`` become single tokens of the vocabulary; ``norm`` says whether ``states`` are
     taken before or after the final norm (a fact of the checkpoint, from its recipe).
+
+    Class attributes:
+        streams: whether ``generate`` also takes ``told: Told | None``, so that answers can be watched.
     """
+
+    streams: ClassVar[bool] = False
 
     def __init__(self, config: Any, *, special_tokens: Sequence[str], norm: Norm) -> None:
         super().__init__()

@@ -13,9 +13,11 @@ import gradio as gr
 
 from grounding_core.cli.options import query_of
 from grounding_core.errors import GroundingError
+from grounding_core.player.embed import script, style
 from grounding_core.video import Video
 from grounding_demo.service import Service
-from grounding_demo.session import Session
+from grounding_demo.session import Session, title_of
+from grounding_demo.watching import Job
 
 STATIC = Path(__file__).parent / "static"
 IDLE_SECONDS = 3600
@@ -55,8 +57,12 @@ def make_page(service: Service, clips: list[Path], media: Path) -> Any:
             raise gr.Error("Choose a clip first.", print_exception=False)
         try:
             query = query_of(text.strip() or None)
-            yield "", session, session.shown(f"Asking {recipe} …")
-            answer = service.ask(session.video, query, recipe)
+            asked = title_of(query)
+            yield "", session, session.shown(f"Asking {recipe} …", asked=asked)
+            job = Job(lambda told: service.ask(session.video, query, recipe, told))
+            for writing in job.heard():
+                yield "", session, session.shown("Writing …", asked=asked, writing=writing)
+            answer = job.result()
             session.add(query, answer, recipe)
             yield "", session, session.shown("Writing files …")
             session.save(answer)
@@ -73,8 +79,8 @@ def make_page(service: Service, clips: list[Path], media: Path) -> Any:
                 stage = gr.HTML(
                     None,
                     html_template="<div class='stage'></div>",
-                    css_template=(STATIC / "stage.css").read_text(encoding="utf-8"),
-                    js_on_load=(STATIC / "stage.js").read_text(encoding="utf-8"),
+                    css_template=f"{style()}{(STATIC / 'stage.css').read_text(encoding='utf-8')}",
+                    js_on_load=f"{script()}\n{(STATIC / 'stage.js').read_text(encoding='utf-8')}",
                     elem_id="stage",
                     apply_default_css=False,
                 )

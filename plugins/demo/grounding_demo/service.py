@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from grounding_core import DEFAULT_RECIPE, load
 from grounding_core.errors import QueryError
+from grounding_core.markup import Marked
 from grounding_core.plugins import registry
 from grounding_core.types import GroundedText, Query
 from grounding_core.video import Video
@@ -41,8 +43,20 @@ class Service:
             raise QueryError(f"There is no recipe {name!r}.", f"Use one of {', '.join(self.recipes)}.")
         return name
 
-    def ask(self, video: Video, query: Query, recipe: str | None = None) -> GroundedText:
+    def ask(
+        self,
+        video: Video,
+        query: Query,
+        recipe: str | None = None,
+        told: Callable[[Marked], None] | None = None,
+    ) -> GroundedText:
         """Answer one question; questions in a row about one video share its encoding.
+
+        Args:
+            video: what is asked about.
+            query: the question.
+            recipe: None: the first.
+            told: is told of the text while it is written, where the model can do that.
 
         Raises:
             QueryError: the question is too long, or the recipe unknown.
@@ -59,11 +73,22 @@ class Service:
             if self._context is None or self._context[0] != video.source:
                 self._context = None
                 self._context = (video.source, model.encode(video))
-            (answer,) = model.ground(self._context[1], [query])
-        return answer  # type: ignore[no-any-return]
+            (answer,) = _ground(model, self._context[1], query, told)
+        return answer
 
     def forget(self, video: Video) -> None:
         """Let go of what is kept about a video whose file goes away."""
         with self._lock:
             if self._context is not None and self._context[0] == video.source:
                 self._context = None
+
+
+def _ground(
+    model: Any, context: Any, query: Query, told: Callable[[Marked], None] | None
+) -> list[GroundedText]:
+    from grounding_core.model import GroundingModel
+
+    # Whole models owe their answers only.
+    if told is None or not isinstance(model, GroundingModel):
+        return list(model.ground(context, [query]))
+    return model.ground(context, [query], told=lambda _, marked: told(marked))

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grounding_core.drawing import PALETTE, ink_on
+from grounding_core.markup import Marked
+from grounding_core.player.embed import palette
 from grounding_core.render import save_answer, write_overlay
 from grounding_core.serial import to_json
 from grounding_core.types import GroundedText, Query
@@ -17,6 +18,11 @@ from grounding_demo.limits import Limits
 
 MEDIA = "media"
 """Where the page finds files; the folders below it have names that can't be guessed."""
+
+
+def title_of(query: Query) -> str:
+    """A question as it stands in the conversation."""
+    return query.text or "Describe the video."
 
 
 @dataclass
@@ -59,7 +65,7 @@ class Session:
 
     def add(self, query: Query, answer: GroundedText, recipe: str) -> None:
         """Note an answer; its files come with :meth:`save`."""
-        title = query.text or "Describe the video."
+        title = title_of(query)
         self.turns.append({"question": title, "recipe": recipe, "files": [], **to_json(answer)})
 
     def save(self, answer: GroundedText) -> None:
@@ -73,12 +79,25 @@ class Session:
             files.append("masks.zip")
         turn["files"] = [{"name": name, "url": self._url(f"{folder.name}/{name}")} for name in files]
 
-    def shown(self, busy: str = "") -> dict[str, Any]:
-        """What the page draws: the clip, the conversation, and what is going on."""
+    def shown(self, busy: str = "", *, asked: str = "", writing: Marked | None = None) -> dict[str, Any]:
+        """What the page draws: the clip, the conversation, and what is going on.
+
+        Args:
+            busy: what is being done.
+            asked: the question that is being answered.
+            writing: its answer so far.
+        """
         height, width = self.video.size
         times = self.video.timestamps
         return {
             "busy": busy,
+            "asked": asked,
+            "writing": None
+            if writing is None
+            else {
+                "text": writing.text,
+                "spans": [[span.start, span.end, span.tracks] for span in writing.spans],
+            },
             "video": {
                 "name": self.video.name,
                 "url": self._url("plain.mp4"),
@@ -86,7 +105,7 @@ class Session:
                 "times": [round(float(time - times[0]), 4) for time in times],
             },
             "turns": list(self.turns),
-            "palette": [[f"rgb{color}", f"rgb{ink_on(color)}"] for color in PALETTE],
+            "palette": palette(),
         }
 
     def close(self) -> None:

@@ -44,7 +44,18 @@ def server(start: Callable[..., str], clip: Path) -> str:
     return start("demo", "--clips", str(clip.parent), "--max-megabytes", "1", "--max-seconds", "5")
 
 
+# What the answer says while it is written, noted by the page itself: it may change faster than one can look.
+NOTING = """() => {
+  window.noted = [];
+  new MutationObserver(() => {
+    const text = document.querySelector('.turn.writing .gp-text')?.textContent;
+    if (text && text !== window.noted.at(-1)) window.noted.push(text);
+  }).observe(document.querySelector('#stage'), { childList: true, subtree: true });
+}"""
+
+
 def ask(page: Any, text: str, answers: int) -> None:
+    page.evaluate(NOTING)
     page.locator("#question textarea").fill(text)
     page.locator("#ask").click()
     page.wait_for_function(
@@ -67,6 +78,10 @@ def test_upload_ask_look_click_export(
     page.locator("#stage video").wait_for(timeout=WAIT)
     ask(page, "What moves right?", 1)
     ask(page, "", 2)
+    noted = page.evaluate("window.noted")
+    assert noted[0] == "…" and len(noted) >= 2, "the answer is shown while it is written"
+    final = page.locator(".turn .gp-text").first.inner_text()
+    assert len(noted[1]) <= len(noted[-1]) <= len(final) + 8
     assert page.locator(".turn .question").first.inner_text().startswith("Describe the video.")
     page.screenshot(path=tmp_path / f"{name}-{scheme}.png", full_page=True)
 
@@ -74,15 +89,15 @@ def test_upload_ask_look_click_export(
     page.locator(".turn .files a", has_text="answer.json").first.wait_for()
     address = page.locator(".turn .files a", has_text="answer.json").first.get_attribute("href")
     answer = json.load(urllib.request.urlopen(server + address))
-    assert page.locator("#stage .bar").count() == len(answer["tracks"])
+    assert page.locator("#stage .gp-bar").count() == len(answer["tracks"])
     page.locator(".controls input").fill("5")
     seen = [track for track in answer["tracks"] if track["frames"][5] is not None]
     assert bool(page.evaluate(PAINTED)) == bool(seen)
-    phrases = page.locator(".turn >> nth=0").locator(".phrase")
+    phrases = page.locator(".turn >> nth=0").locator(".gp-phrase")
     if phrases.count():
         phrases.first.click()
         assert phrases.first.get_attribute("aria-pressed") == "true"
-        assert page.locator("#stage .bar:not(.faded)").count() >= 1
+        assert page.locator("#stage .gp-bar:not(.gp-faded)").count() >= 1
         phrases.first.click()
         assert phrases.first.get_attribute("aria-pressed") == "false"
 

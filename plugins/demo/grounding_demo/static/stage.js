@@ -1,73 +1,15 @@
 // Draws what Session.shown() says: the clip with its masks, a timeline a track, and the conversation.
-// The masks are those of the answer's JSON: COCO run-length codes, decoded here.
+// Masks, phrases and timeline are grounding_core/player/player.js, which stands before this as `Grounding`.
 let url = null, state = null, turn = -1, only = null, frame = -1;
 
-const make = (tag, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-};
-const color = (id) => state.palette[id % state.palette.length];
-
-// Counts of a compressed COCO code, as rleFrString in pycocotools' maskApi.c writes them.
-function runs(text) {
-  const counts = [];
-  for (let place = 0; place < text.length;) {
-    let value = 0, bits = 0, more = true;
-    while (more) {
-      const code = text.charCodeAt(place++) - 48;
-      value |= (code & 31) << bits;
-      bits += 5;
-      more = (code & 32) !== 0;
-      if (!more && code & 16) value |= -1 << bits;
-    }
-    counts.push(counts.length > 2 ? value + counts[counts.length - 2] : value);
-  }
-  return counts;
-}
-
-function decode(rle) {
-  const [height, width] = rle.size, mask = new Uint8Array(height * width);
-  let place = 0, inside = 0;
-  for (const count of runs(rle.counts)) {
-    if (inside) for (let i = place; i < place + count; i++) mask[(i % height) * width + ((i / height) | 0)] = 1;
-    place += count;
-    inside ^= 1;
-  }
-  return mask;
-}
+const { make } = Grounding;
 
 function draw(canvas, index) {
-  const [height, width] = state.video.size, pen = canvas.getContext("2d");
-  pen.clearRect(0, 0, width, height);
+  const [height, width] = state.video.size;
+  canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
   if (turn < 0) return;
-  const picture = pen.createImageData(width, height), pixels = picture.data, labels = [];
-  for (const track of state.turns[turn].tracks) {
-    const rle = track.frames[index];
-    if (!rle || (only !== null && !only.includes(track.id))) continue;
-    const mask = decode(rle), [red, green, blue] = color(track.id)[0].match(/\d+/g).map(Number);
-    const line = Math.max(1, Math.round(Math.max(height, width) / 250));
-    let top = null;
-    for (let y = 0, i = 0; y < height; y++) for (let x = 0; x < width; x++, i++) {
-      if (!mask[i]) continue;
-      top ??= [x, y];
-      const edge = x < line || y < line || x >= width - line || y >= height - line || !mask[i - line]
-        || !mask[i + line] || !mask[i - line * width] || !mask[i + line * width];
-      pixels.set([red, green, blue, edge ? 255 : 110], 4 * i);
-    }
-    labels.push([track.id, ...top]);
-  }
-  pen.putImageData(picture, 0, 0);
-  const size = Math.max(9, Math.round(Math.min(height, width) / 18));
-  pen.font = `700 ${size}px system-ui, sans-serif`;
-  for (const [id, x, y] of labels) {
-    const [back, ink] = color(id), room = pen.measureText(id).width + 6;
-    const left = Math.min(x, width - room), above = Math.max(0, y - size - 4);
-    pen.fillStyle = back;
-    pen.fillRect(left, above, room, size + 4);
-    pen.fillStyle = ink;
-    pen.fillText(id, left + 3, above + size);
-  }
+  const tracks = state.turns[turn].tracks.filter(({ id }) => only === null || only.includes(id));
+  Grounding.paint(canvas, [height, width], tracks.map(({ id, frames }) => [id, frames[index]?.counts]), state.palette);
 }
 
 const nearest = (time) => {
@@ -88,7 +30,7 @@ function show(index) {
   draw(box.querySelector("canvas"), index);
   element.querySelector(".controls input").value = index;
   element.querySelector(".controls output").value = `${times[index].toFixed(2)} s · ${index + 1}/${times.length}`;
-  for (const head of element.querySelectorAll(".bar u")) head.style.left = `${(100 * index) / times.length}%`;
+  for (const head of element.querySelectorAll(".gp-bar u")) head.style.left = `${(100 * index) / times.length}%`;
 }
 
 function seek(index) {
@@ -108,8 +50,8 @@ function select(number, ids) {
 
 // While a phrase is pointed at, the timeline's other rows step back.
 function point(number, ids) {
-  for (const part of element.querySelectorAll(".rows [data-track]")) {
-    part.classList.toggle("aside", ids !== null && number === turn && !ids.includes(+part.dataset.track));
+  for (const part of element.querySelectorAll(".gp-rows [data-track]")) {
+    part.classList.toggle("gp-faded", ids !== null && number === turn && !ids.includes(+part.dataset.track));
   }
 }
 
@@ -117,7 +59,9 @@ function player() {
   const [height, width] = state.video.size;
   const video = make("video", { src: state.video.url, muted: true, loop: true, playsInline: true, preload: "auto" });
   video.setAttribute("aria-label", `The clip ${state.video.name}`);
-  const canvas = make("canvas", { width, height });
+  // Enlarged as the overlay files are, so that outlines and numbers of small clips are fine enough.
+  const enlarged = Math.max(1, Math.ceil(480 / Math.max(height, width)));
+  const canvas = make("canvas", { width: width * enlarged, height: height * enlarged });
   const fit = () => {
     if (!video.videoWidth) return;
     const scale = Math.min(video.clientWidth / video.videoWidth, video.clientHeight / video.videoHeight);
@@ -150,66 +94,34 @@ function player() {
   return [make("div", { className: "screen" }, video, canvas), make("div", { className: "controls" }, play, slider, make("output"))];
 }
 
-const plate = (id) => {
-  const [back, ink] = color(id), made = make("span", { className: "plate", textContent: id });
-  made.style.cssText = `background:${back};color:${ink}`;
-  return made;
-};
+const pairs = (spans) => spans.map(({ start, end, tracks }) => [start, end, tracks]);
 
 function timeline() {
-  const rows = make("div", { className: "rows" });
-  if (turn < 0) return rows;
-  const { tracks, spans, text } = state.turns[turn];
-  for (const track of tracks) {
-    const span = spans.find((each) => each.tracks.includes(track.id));
-    const phrase = span ? [...text].slice(span.start, span.end).join("") : "";
-    const faded = only !== null && !only.includes(track.id) ? " faded" : "", total = track.frames.length;
-    const name = make("button", { className: `name${faded}`, type: "button", title: phrase, onclick: () => select(turn, [track.id]) }, plate(track.id), phrase);
-    const bar = make("div", { className: `bar${faded}`, onclick: (event) => seek(Math.min(total - 1, Math.floor((event.offsetX / bar.clientWidth) * total))) });
-    name.dataset.track = bar.dataset.track = track.id;
-    let seen = 0;
-    for (let start = 0; start < total; start++) {
-      if (!track.frames[start]) continue;
-      let end = start;
-      while (end < total && track.frames[end]) end++;
-      const part = make("i", { title: `frames ${start + 1} to ${end}` });
-      part.style.cssText = `left:${(100 * start) / total}%;width:${(100 * (end - start)) / total}%;background:${color(track.id)[0]}`;
-      bar.append(part);
-      seen += end - start;
-      start = end;
-    }
-    bar.append(make("u"));
-    bar.setAttribute("role", "img");
-    bar.setAttribute("aria-label", `Track ${track.id} ${phrase}: visible in ${seen} of ${total} frames`);
-    rows.append(name, bar);
-  }
-  return rows;
+  if (turn < 0) return make("div");
+  const { tracks, spans, text } = state.turns[turn], total = state.video.times.length;
+  const seen = tracks.map(({ id, frames }) => ({ id, seen: Grounding.runsOf(frames) }));
+  return Grounding.timeline(seen, total, { text, spans: pairs(spans), palette: state.palette, only, select: (ids) => select(turn, ids), seek });
 }
 
 function said(number) {
-  const { text, spans } = state.turns[number], letters = [...text], answer = make("div", { className: "answer" });
-  let done = 0;
-  for (const span of [...spans].sort((a, b) => a.start - b.start || a.end - b.end)) {
-    const start = Math.max(done, span.start), end = Math.max(start, span.end);
-    answer.append(letters.slice(done, start).join(""));
-    done = end;
-    if (!span.tracks.length) { answer.append(letters.slice(start, end).join("")); continue; }
-    const phrase = make("button", { className: "phrase", type: "button", onclick: () => select(number, span.tracks) }, letters.slice(start, end).join(""), " ", ...span.tracks.map(plate));
-    phrase.style.cssText = `border-color:${color(span.tracks[0])[0]};--mark:${color(span.tracks[0])[0]}`;
-    phrase.setAttribute("aria-pressed", turn === number && only !== null && only.join() === span.tracks.join());
-    phrase.title = "Show only this";
-    phrase.onmouseenter = phrase.onfocus = () => point(number, span.tracks);
-    phrase.onmouseleave = phrase.onblur = () => point(number, null);
-    answer.append(phrase);
-  }
-  answer.append(letters.slice(done).join("") || (text ? "" : "(no words)"));
-  return answer;
+  const { text, spans } = state.turns[number], chosen = turn === number ? only : null;
+  return Grounding.words(text, pairs(spans), state.palette, chosen, (ids) => select(number, ids), (ids) => point(number, ids));
+}
+
+// The answer that is being written: its phrases have their colours already, their masks come when it is complete.
+function written() {
+  const { asked, busy, writing } = state;
+  if (!asked) return [];
+  const text = writing ? Grounding.words(writing.text || "…", writing.text ? writing.spans : [], state.palette, null, () => {}) : make("div", { className: "gp-text", textContent: "…" });
+  for (const phrase of text.querySelectorAll("button")) phrase.disabled = true;
+  return [make("div", { className: "turn writing" }, make("div", { className: "question", textContent: asked }), text, make("div", { className: "busy", textContent: busy }))];
 }
 
 function conversation() {
   const list = make("div", { className: "turns" });
   list.setAttribute("aria-live", "polite");
-  if (state.busy) list.append(make("div", { className: "busy", textContent: state.busy }));
+  list.append(...written());
+  if (state.busy && !state.asked) list.append(make("div", { className: "busy", textContent: state.busy }));
   for (let number = state.turns.length - 1; number >= 0; number--) {
     const { question, recipe, files } = state.turns[number];
     const links = files.map(({ name, url }) => make("a", { href: url, download: name, textContent: name }));
@@ -219,7 +131,11 @@ function conversation() {
 }
 
 function refresh() {
-  element.querySelector(".below").replaceChildren(timeline(), conversation());
+  // What has the keyboard keeps it: the n-th button of before is the n-th of after.
+  const below = element.querySelector(".below"), buttons = [...below.querySelectorAll("button, a")];
+  const held = buttons.indexOf(element.getRootNode().activeElement);
+  below.replaceChildren(timeline(), conversation());
+  if (held >= 0) below.querySelectorAll("button, a")[held]?.focus();
   const index = Math.max(0, frame);
   frame = -1;
   show(index);
