@@ -58,7 +58,7 @@ def measure(
         known = {sample.id: sample for sample in chosen}
         column = Column("model.jf", "J&F", True, [number / count for number in range(len(chosen))])
         shelf = Shelf(
-            "r0", chosen, [Answers("answer", _Truths(known), {})], [column], dict.fromkeys(known, {})
+            "r0", chosen, [Answers("answer", _Truths(known), {})], [column], {id: {} for id in known}
         )
         with tempfile.TemporaryDirectory() as folder:
             page = (out or Path(folder)) / f"{len(chosen)}.html"
