@@ -22,6 +22,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from mkdocs.utils import get_relative_url
 from typer.testing import CliRunner
 
 from grounding_core.cli import app
@@ -29,6 +30,8 @@ from grounding_core.player.embed import mounted
 from grounding_core.plugins import registry
 
 DOCS = Path(__file__).parent
+SHIM = "https://unpkg.com/iframe-worker/shim"
+"""What Material's plugin `offline` loads."""
 MARK = re.compile(r"<!-- ([a-z-]+): (.*?) ?-->")
 
 
@@ -51,6 +54,11 @@ def on_page_content(html: str, **_: Any) -> str:
     """Called by MkDocs for each page, after Markdown, which would read scripts as text."""
     fill = {"player": _player, "inline": lambda name: (DOCS / name).read_text(encoding="utf-8")}
     return MARK.sub(lambda found: fill[found[1]](found[2]) if found[1] in fill else found[0], html)
+
+
+def on_post_page(output: str, *, page: Any, **_: Any) -> str:
+    """Called by MkDocs for each page: what makes search work in files is here, and not fetched."""
+    return output.replace(SHIM, get_relative_url("javascripts/iframe-worker.js", page.url))
 
 
 def _help(command: str) -> str:

@@ -1,8 +1,9 @@
 """Makes the pictures of the shipped model's answers: ``python docs/pictures.py``, a minute on two cores.
 
 Run it after the weights have changed. It asks about the first videos of the sprites' validation split, takes
-the best of the answers to expressions and the best description (by the IoU of all masks together), and writes
-below docs/assets: ``hero.webp`` (moves), ``hero.png`` (stands still), ``example.json`` (for the first page).
+the best of the answers to expressions and the best description (by the IoU of all masks together, and by how
+well their colours are seen), and writes below docs/assets: ``hero.webp`` (moves), ``hero.png`` (stands still),
+``example.json`` (for the first page).
 """
 
 from __future__ import annotations
@@ -49,7 +50,21 @@ def best(model: object, samples: Sequence[Sample]) -> tuple[Sample, gc.GroundedT
             (sample, answer, iou(answer.tracks, sample.load_truth().tracks))
             for sample, answer in zip(group, answers, strict=True)
         ]
-    return max(found, key=lambda entry: entry[2])
+    return max(found, key=lambda entry: entry[2] * contrast(entry[1]))
+
+
+def contrast(answer: gc.GroundedText) -> float:
+    """How far the masks' colours are from what they cover, 0 to 1: orange on orange shows nothing."""
+    assert answer.video is not None
+    frame = len(answer.video) // 2
+    (pixels,) = answer.video.frames([frame])
+    found = [1.0]
+    for track in answer.tracks:
+        covered = pixels[track.mask(frame)].astype(float)
+        if len(covered):
+            apart = np.linalg.norm(covered - drawing.track_color(track.id), axis=1).mean()
+            found.append(min(1.0, float(apart) / 150))
+    return min(found)
 
 
 def moving(answer: gc.GroundedText, path: Path) -> None:

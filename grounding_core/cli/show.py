@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from rich.console import Console
     from rich.text import Text
@@ -47,6 +47,7 @@ def preview(answer: GroundedText, video: Video, console: Console, frames: int = 
     Raises:
         VideoError: a frame can't be decoded.
     """
+    import numpy as np
     from rich.text import Text
 
     from grounding_core.drawing import draw_tracks
@@ -59,7 +60,7 @@ def preview(answer: GroundedText, video: Video, console: Console, frames: int = 
     height, width = video.size
     rows = max(2, round(COLUMNS * height / width / 2) * 2)
     pictures = [
-        draw_tracks(pixels, answer.tracks, index, (rows, COLUMNS)).load()
+        np.asarray(draw_tracks(pixels, answer.tracks, index, (rows, COLUMNS)))
         for index, pixels in zip(indices, video.frames(indices), strict=True)
     ]
     text = Text()
@@ -67,14 +68,15 @@ def preview(answer: GroundedText, video: Video, console: Console, frames: int = 
         for place, picture in enumerate(pictures):
             text.append(" " if place else "")
             for column in range(COLUMNS):
-                upper, lower = (_rgb(picture[column, row + half]) for half in (0, 1))
+                upper, lower = (_rgb(picture[row + half, column]) for half in (0, 1))
                 text.append("▀", f"{upper} on {lower}")
         text.append("\n")
     return text.append("  ".join(f"frame {index}".ljust(COLUMNS - 1) for index in indices), "dim")
 
 
-def _rgb(color: Sequence[int]) -> str:
-    return f"rgb({color[0]},{color[1]},{color[2]})"
+def _rgb(color: Iterable[int]) -> str:
+    red, green, blue = color
+    return f"rgb({red},{green},{blue})"
 
 
 def visibility(answer: GroundedText) -> list[str]:
