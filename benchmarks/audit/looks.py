@@ -25,6 +25,8 @@ OTHER = 0.55
 """Share of an object's pixels that have other colours, from which it looks like something else."""
 GONE_FRAMES = 3
 """Frames at the start or the end of a track that must show something else."""
+WAY = 0.02
+"""Way in a few frames, in shares of the picture's longer side, that an object goes which leaves it."""
 THUMBNAIL = 16
 THUMBNAILS = 4
 
@@ -180,8 +182,8 @@ def _lingering(subjects: Sequence[Subject], looks: Looks, place: int) -> Iterato
         # The outermost frames tell: the object may be on its way out in the others.
         ends = [frames[:GONE_FRAMES]] if frames[0] == subject.visible[0] else []
         ends += [frames[-GONE_FRAMES:]] if frames[-1] == subject.visible[-1] else []
-        gone = [end for end in ends if _gone(subjects, looks, place, frames, end)]
-        if gone:
+        gone = any(_gone(subjects, looks, place, frames, end) for end in ends)
+        if gone or _left(subject, frames):
             after |= set(frames)
             continue
         reason = (
@@ -193,6 +195,23 @@ def _lingering(subjects: Sequence[Subject], looks: Looks, place: int) -> Iterato
     if after:
         reason = f"“{subject.name}” has masks in {len(after)} frames in which nothing looks like it any more."
         yield subject.fault("longer-than-visible", min(0.3 + 0.05 * len(after), 0.8), reason, sorted(after))
+
+
+def _left(subject: Subject, frames: Sequence[int]) -> bool:
+    """Whether an object was on its way out of the picture when its mask began to stand still at its end."""
+    before = [frame for frame in subject.visible if frame < frames[0]][-GONE_FRAMES:]
+    if frames[-1] != subject.visible[-1] or len(before) < GONE_FRAMES:
+        return False
+    first, last = (np.array(subject.track.box(frame)) for frame in (before[0], frames[0]))
+    right, down = ((last - first).reshape(2, 2).mean(axis=0) / max(subject.track.size)).tolist()
+    height, width = subject.track.size
+    out = (
+        (last[0] <= 1 and right < -WAY)
+        or (last[1] <= 1 and down < -WAY)
+        or (last[2] >= width - 1 and right > WAY)
+        or (last[3] >= height - 1 and down > WAY)
+    )
+    return bool(out)
 
 
 def _strange_ends(subject: Subject, under: dict[int, Histogram]) -> list[int]:
