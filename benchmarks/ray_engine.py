@@ -127,7 +127,7 @@ class Cluster:
         try:
             self._ray.get(task)
         except self._ray.exceptions.RayError as error:
-            _raise_cause(error)
+            raise_cause(error)
             self._failed_starts += 1
             if self._failed_starts >= PATIENCE:
                 raise GroundingError(
@@ -143,7 +143,7 @@ class Cluster:
         try:
             lines: list[Line] = self._ray.get(task)
         except self._ray.exceptions.RayError as error:
-            _raise_cause(error)
+            raise_cause(error)
             return None
         return lines
 
@@ -161,6 +161,13 @@ def connected(recipe: Recipe, plan: Plan, address: str | None, workers: int | No
     Raises:
         GroundingError: Ray is not installed, or nothing answers at the address.
     """
+    with session(address) as ray:
+        yield Cluster(ray, recipe, plan, workers)
+
+
+@contextmanager
+def session(address: str | None) -> Iterator[Any]:
+    """The module ``ray``, connected; see :func:`connected`."""
     try:
         ray = import_module("ray")
     except ImportError as error:
@@ -177,13 +184,13 @@ def connected(recipe: Recipe, plan: Plan, address: str | None, workers: int | No
                 "Check --address; `ray status` shows it.",
             ) from error
     try:
-        yield Cluster(ray, recipe, plan, workers)
+        yield ray
     finally:
         if own:
             ray.shutdown()
 
 
-def _raise_cause(error: Any) -> None:
+def raise_cause(error: Any) -> None:
     """Raise what a worker's own code raised; the death of a process or node is no such thing."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -36,6 +36,15 @@ def annotate(
     ] = None,
     split: Annotated[str, typer.Option(help="Split to write: train, val or test.")] = "train",
     videos: Annotated[int | None, typer.Option(min=1, help="Only the first so many videos.")] = None,
+    engine: Annotated[
+        Literal["here", "ray"], typer.Option(help="Who works: this process, or the workers of a Ray cluster.")
+    ] = "here",
+    address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster; default: one is started on this machine.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Workers on Ray; default: one a GPU, or one a CPU.")
+    ] = None,
 ) -> None:
     """Make grounded captions, questions and answers from masks, boxes, classes, sentences or plain videos.
 
@@ -47,15 +56,28 @@ def annotate(
     from benchmarks.annotate.steps import Where
     from grounding_core.cli.progress import progress_bars
     from grounding_core.config import Part
+    from grounding_core.errors import GroundingError
 
     config = AnnotateConfig() if recipe is None else AnnotateConfig.load(recipe)
     named = config.objects if objects is None else Part(type=objects)
-    part, found = find(source, named, Where(data_root, frames, config.frames))
+    # Workers on other machines have other working folders.
+    where = Where(data_root and data_root.resolve(), frames and frames.resolve(), config.frames)
+    source = str(Path(source).resolve()) if Path(source).exists() else source
+    part, found = find(source, named, where)
     config = config.model_copy(update={"objects": part})
     if videos is not None:
         found = found.first(videos)
+    elsewhere = None
+    if engine == "ray":
+        from benchmarks.annotate.on_ray import Cluster
+
+        out = out.resolve()
+        elsewhere = Cluster(source, where, config, out, split, address, workers).outcomes
+    elif address is not None or workers is not None:
+        raise GroundingError("--address and --workers are Ray's.", "Add --engine ray.")
     with progress_bars() as bars:
-        manifest = run(found, config, out, split=split, progress=bars(f"Annotating {source}"))
+        progress = bars(f"Annotating {found.name}")
+        manifest = run(found, config, out, split=split, progress=progress, elsewhere=elsewhere)
     counts = manifest["counts"]
     print(
         f"{counts['captions']} captions and {counts['questions']} questions about {counts['objects']} "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,7 @@ def annotate(
     *,
     split: str = "train",
     progress: Progress | None = None,
+    elsewhere: Callable[[Sequence[str]], Iterable[None]] | None = None,
 ) -> dict[str, Any]:
     """Caption every video of a source, and ask questions about it.
 
@@ -103,6 +104,7 @@ def annotate(
             ``annotate-<split>.aside.jsonl`` (what could not be used, and why).
         split: name of the split written, one of those that ``video-gcg`` reads.
         progress: told as items are finished.
+        elsewhere: makes the outcomes of items with these ids, in place of this process; yields after each.
 
     Returns:
         the manifest.
@@ -113,11 +115,11 @@ def annotate(
     known_split("video-gcg", VideoGCG, split)
     worker = Worker(source.name, config, out, split)
     with locked(out):
-        outcomes: list[Path] = []
-        for done, (id, load) in enumerate(zip(source.ids, source.items, strict=True), start=1):
-            outcomes.append(worker.outcome(id, load))
+        made = worker.outcomes(source) if elsewhere is None else elsewhere(source.ids)
+        for done, _ in enumerate(made, start=1):
             if progress is not None:
                 progress(done, len(source.items))
+        outcomes = [worker.path(id) for id in source.ids]
         facts = {"source": source.name, "licences": {source.name: source.licence}, "settings": config.facts}
         return finish(out, split, outcomes, facts)
 
@@ -160,17 +162,25 @@ class Worker:
         self._questions = build("questions", config.questions)
         self._checker = build("checker", config.checker)
 
-    def outcome(self, id: str, load: Callable[[Notes], Item]) -> Path:
+    def path(self, id: str) -> Path:
         """The file that holds what became of an item."""
-        name = _safe(id)
-        path = self._out / "annotate" / self._split / f"{name}.json"
+        return self._out / "annotate" / self._split / f"{_safe(id)}.json"
+
+    def outcomes(self, source: Source) -> Iterator[None]:
+        """Make the outcome of each item; yields after each."""
+        for id, load in zip(source.ids, source.items, strict=True):
+            yield self.outcome(id, load)
+
+    def outcome(self, id: str, load: Callable[[Notes], Item]) -> None:
+        """Make the file that holds what became of an item, if it is not there."""
+        name, path = _safe(id), self.path(id)
         folder = self._out / FRAMES / self._split / name
         notes, key = Notes(self._kept), ""
         try:
             item, video = _thinned(load(notes), self._config.frames)
             key = digest([id, self._source, item.content(), content_of(video), self._config.facts])
             if (done := _done(path, key)) is not None and (done["problem"] or folder.is_dir()):
-                return path
+                return
             made = self._make(item, video, notes)
             files = [f"{self._split}/{name}/{file}" for file in write_frames(video, folder)]
         except (_Aside, VideoError, DataError) as error:  # the item's own: the others can go on
@@ -181,7 +191,6 @@ class Worker:
             content = {"problem": "", "source": self._source, "files": files, **_written(made)}
         told = {"item": id, "key": key, **content, "refused": notes.refused, "steps": notes.done}
         replace_text(path, json.dumps(told, ensure_ascii=False) + "\n")
-        return path
 
     def _make(self, item: Item, video: Video, notes: Notes) -> _Made:
         if not item.things:

@@ -32,14 +32,16 @@ class Measured:
         planted: samples with a planted fault of the kind.
         found: of them, those in which the audit names the kind.
         false: samples without it in which the audit names it all the same.
+        clean: of those, samples without any fault; another fault may bring this one with it.
     """
 
     planted: int
     found: int
     false: int
+    clean: int = 0
 
     def __add__(self, other: Measured) -> Measured:
-        return Measured(self.planted + other.planted, self.found + other.found, self.false + other.false)
+        return Measured(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
 
     @property
     def recall(self) -> float | None:
@@ -90,16 +92,18 @@ def measure(
             samples.append(replace(copy, load_truth=partial(replace, truth)))
             planted |= {copy.id: "caption-disagreement", one.id: "caption-disagreement"}
     audited = audit([replace(questions, samples=samples)], image_text=image_text)
-    found, false = Counter[str](), Counter[str]()
+    found, false, clean_false = Counter[str](), Counter[str](), Counter[str]()
     for one_audited in audited:
         for kind in {fault.kind for fault in one_audited.faults}:
             if planted.get(one_audited.sample) == kind:
                 found[kind] += 1
             elif not one_audited.sample.endswith("(copy)"):
                 false[kind] += 1
+                clean_false[kind] += one_audited.sample not in planted
     counts = Counter(planted.values())
     return {
-        kind: Measured(counts[kind], found[kind], false[kind]) for kind in sorted({*counts, *found, *false})
+        kind: Measured(counts[kind], found[kind], false[kind], clean_false[kind])
+        for kind in sorted({*counts, *found, *false})
     }
 
 
@@ -128,11 +132,13 @@ def main(
             for kind, counts in measure(questions, rate, one, model).items():
                 rows[kind] = rows.get(kind, Measured(0, 0, 0)) + counts
         table = Table(title=f"{name} ({questions.task})", title_justify="left", box=None)
-        for heading in ("fault", "planted", "found", "false", "precision", "recall"):
+        for heading in ("fault", "planted", "found", "false", "in clean", "precision", "recall"):
             table.add_column(heading, justify="left" if heading == "fault" else "right")
         for kind, counts in sorted(rows.items()):
             shares = ["" if share is None else f"{share:.2f}" for share in (counts.precision, counts.recall)]
-            table.add_row(kind, str(counts.planted), str(counts.found), str(counts.false), *shares)
+            table.add_row(
+                kind, str(counts.planted), str(counts.found), str(counts.false), str(counts.clean), *shares
+            )
         Console(highlight=False).print(table)
         written[questions.task] = {
             kind: {**vars(counts), "precision": counts.precision, "recall": counts.recall}

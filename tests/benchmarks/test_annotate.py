@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,25 @@ def test_answers_are_checked_and_refused_ones_asked_for_again(
     for truth in truths(classes).values():
         assert truth.caption is not None and truth.caption.text == "A red cat meets the dog."
         assert [truth.caption.phrase(span) for span in truth.caption.spans] == ["A red cat", "the dog"]
+
+
+def test_an_endpoint_that_hangs_or_garbles_is_asked_again(
+    classes: Path,
+    serve: Callable[..., Server],  # noqa: F811
+) -> None:
+    def hangs(handler: Handler) -> None:
+        time.sleep(1.5)
+        says(GOOD)(handler)
+
+    def half(handler: Handler) -> None:
+        handler.send(200, b'{"choices": [{"mess', Content_Length="100")
+
+    server = serve(hangs, half, fails(503), says(GOOD))
+    manifest = run(classes, composer={**endpoint(server), "timeout": 0.5})
+    assert manifest["counts"]["captions"] == 2 and len(server.asked) == 5
+    assert manifest["cost"] == pytest.approx(
+        (manifest["counts"]["prompt_tokens"] + 2 * manifest["counts"]["reply_tokens"]) / 1e6, abs=1e-6
+    )
 
 
 def test_what_is_never_answered_well_is_set_aside_with_the_reason(

@@ -268,3 +268,41 @@ def test_a_killed_run_loses_the_item_in_hand_at_most(
     assert (classes.parent / "out/annotate/val/one.json").is_file()
     assert run(classes, composer=endpoint(server))["counts"]["captions"] == 2
     assert len(server.asked) == 3
+
+
+@pytest.mark.slow
+def test_on_ray_as_here_and_a_worker_that_dies_is_replaced(
+    classes: Path,  # noqa: F811
+    serve: Callable[..., Server],  # noqa: F811
+) -> None:
+    pytest.importorskip("ray")
+    run(classes, questions={"type": "masks"})
+    killed: list[int] = []
+
+    def kills_the_asker(handler: Handler) -> None:
+        listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+        pids = [int(line.split()[0]) for line in listed.splitlines() if "ray::Remote" in line]
+        killed.append(pids[0])
+        os.kill(pids[0], signal.SIGKILL)
+        says(GOOD)(handler)
+
+    server = serve(kills_the_asker, says(GOOD))
+    out, recipe = classes.parent / "ray", classes.parent / "recipe.yaml"
+    recipe.write_text(json.dumps({"composer": endpoint(server), "questions": {"type": "masks"}}))
+    options: list[Any] = ["--frames", classes.parent / "frames", "--out", out, "--split", "val"]
+    options += ["--recipe", recipe, "--engine", "ray", "--workers", "1"]
+    command = [sys.executable, "-m", "grounding_core.cli", "annotate", classes, *options]
+    tests = str(Path(__file__).parent)
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False, cwd=tests, timeout=500
+    )
+    assert done.returncode == 0, done.stderr
+    assert killed and "2 captions" in done.stdout
+    here, there = (VideoGCG(folder).samples("gcg", "val") for folder in (classes.parent / "out", out))
+    assert len(there) == len(here) and [one.video_id for one in there] == [one.video_id for one in here]
+    for one, other in zip(here, there, strict=True):
+        assert one.load_truth().tracks == other.load_truth().tracks
+    wrong = subprocess.run(
+        [str(part) for part in [*command[:-4], "--workers", "1"]], capture_output=True, text=True, check=False
+    )
+    assert wrong.returncode == 1 and "--engine ray" in wrong.stderr

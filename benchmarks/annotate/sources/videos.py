@@ -72,7 +72,7 @@ class Videos(Step):
         if len(set(ids)) < len(ids):  # a.mp4 beside a.mov
             ids = [path.name for path in found]
         items = [partial(self._item, id, path, where.most) for id, path in zip(ids, found, strict=True)]
-        return Source(str(source), self._config.licence, items, ids)
+        return Source(Path(source).resolve().name, self._config.licence, items, ids)
 
     def _item(self, id: str, path: Path, most: int, notes: Notes) -> Item:
         video = Video.open(path)

@@ -17,13 +17,14 @@ OFFERS: tuple[tuple[Kind, str, str, str], ...] = (
     ),
     ("video_encoder", "hf_video", "video:HfVideo", "VideoMAE, V-JEPA 2, VideoPrism, ViViT, PE-video"),
     ("language_model", "causal_lm", "language:HfCausalLM", "any causal language model of transformers"),
+    ("image_text", "hf_image_text", "image_text:HfImageText", "CLIP, SigLIP 2, ...: crops against phrases"),
     ("command", "chat-template", "chat_template:app", "a tokenizer's chat template as a recipe's prompts"),
 )
 
 
 @hookimpl
 def grounding_entries() -> Sequence[Entry]:
-    """Encoders, language models, and a command that reads chat templates."""
+    """Encoders, language models, an image–text component, and a command that reads chat templates."""
     return [
         Entry(kind, name, f"grounding_hf.{target}", "pip install grounding-hf", summary)
         for kind, name, target, summary in OFFERS

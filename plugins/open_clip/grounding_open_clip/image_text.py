@@ -79,7 +79,7 @@ class OpenClipImageText(Configured):
             model = create(OpenClipConfig(model=config.model, pretrained=config.pretrained), text=True)
             model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
             visual = model.visual
-            preprocess = open_clip.image_transform_v2(
+            preprocess = open_clip.transform.image_transform_v2(
                 open_clip.transform.PreprocessCfg(**visual.preprocess_cfg), is_train=False
             )
             name = config.model if ":" in config.model or config.model in open_clip.list_models() else None

@@ -145,7 +145,7 @@ class TestImageText:
         model = OpenClipImageText(config)
         found = model.similarity([sight, sight], ["ab", "c"])
         whole = open_clip.create_model(f"local-dir:{folder}").eval()
-        transform = open_clip.image_transform_v2(
+        transform = open_clip.transform.image_transform_v2(
             open_clip.transform.PreprocessCfg(**whole.visual.preprocess_cfg), is_train=False
         )
         with torch.inference_mode():
