@@ -2,7 +2,7 @@
 
 Run it after the weights have changed. It asks about the first videos of the sprites' validation split, takes
 the best of the answers to expressions and the best description (by the IoU of all masks together, and by how
-well their colours are seen), and writes below docs/assets: ``hero.webp`` (moves), ``hero.png`` (stands still),
+well their colours are seen), and writes below docs/assets: ``hero.webp`` (moves), ``hero.png`` (is still),
 ``example.json`` (for the first page).
 """
 

@@ -65,7 +65,7 @@ def measure(
             page.parent.mkdir(parents=True, exist_ok=True)
             began, busy = time.perf_counter(), os.times()
             with page.open("w", encoding="utf-8") as file:
-                file.write(f"{opening('samples')}{place(shelf)}</main>")
+                file.write(f"{opening('samples')}{place(shelf, dataset)}</main>")
                 file.writelines(data([shelf], report_mb))
                 file.write("</body></html>\n")
             now = os.times()

@@ -31,6 +31,7 @@ class Browser {
     const clear = make("button", { type: "button", textContent: "Clear", onclick: () => { this.reset(); again(); } });
     const tools = make("div", { className: "tools" }, field("search", this.text), field("sort by", this.sort), field("order", this.down), ...this.tags.map(({ name, select }) => field(name, select)), ...(failed ? [tick(this.errors, `errors only (${failed})`)] : []), tick(this.playing, "play all"), clear);
     tools.setAttribute("role", "search");
+    tools.setAttribute("aria-label", `Samples of ${element.dataset.title}`);
     this.above = make("div", { className: "pages" });
     this.below = make("div", { className: "pages" });
     this.list = make("div", { className: "samples" });

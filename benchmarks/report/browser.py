@@ -85,10 +85,11 @@ def head() -> str:
     )
 
 
-def place(shelf: Shelf) -> str:
-    """Where a shelf's browser appears."""
+def place(shelf: Shelf, title: str) -> str:
+    """Where a shelf's browser appears; ``title`` says of what, to those who listen."""
     return (
-        f'<h3 id="{shelf.key}-samples">Samples</h3><div class="browser" data-shelf="{shelf.key}">'
+        f'<h3 id="{shelf.key}-samples">Samples</h3>'
+        f'<div class="browser" data-shelf="{shelf.key}" data-title="{escape(title)}">'
         "<noscript>The samples need JavaScript; tables and charts do not.</noscript></div>"
     )
 

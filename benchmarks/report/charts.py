@@ -84,7 +84,7 @@ def predictor_table(report: Mapping[str, Any], result: Mapping[str, Any], shelf:
             errors = link(shelf, errors, {"sort": f"{name}.{result['headline']}", "errors": "1"})
         counts = f"<td>{result['n']}</td><td>{errors}</td>"
         rows.append(f"<tr{css}><th>{escape(display_name(report, name))}</th>{counts}{cells}</tr>")
-    return _table(_header("", result["measures"], ("n", "errors")), rows)
+    return _table(_header("predictor", result["measures"], ("n", "errors")), rows)
 
 
 def reference_table(result: Mapping[str, Any]) -> str:

@@ -128,14 +128,16 @@ def _section(found: Mapping[str, Any], result: Mapping[str, Any], shelf: browser
         for measure in result["measures"]
         for cells in [[escape(cell) for cell in _row(measure)]]
     )
-    head = "".join(f"<th>{name}</th>" for name in _HEADER)
+    head = "".join(f"<th>{name or 'measure'}</th>" for name in _HEADER)
     flips = "".join(
         f"<details><summary>{escape(title)}</summary><ul>"
         + "".join(f"<li>{escape(_change(row, result['percent']))}</li>" for row in flipped)
         + "</ul></details>"
         for title, flipped in _flipped(found, result)
     )
-    samples = f"{_leads(result, shelf.key)}{browser.place(shelf)}" if shelf is not None else ""
+    samples = (
+        f"{_leads(result, shelf.key)}{browser.place(shelf, result['title'])}" if shelf is not None else ""
+    )
     return (
         f"<section><h2>{escape(result['title'])}</h2>"
         f'<p class="soft">{escape(result["data"])} · {_scope(result)}; marked: the interval leaves out 0</p>'

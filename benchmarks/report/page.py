@@ -122,7 +122,7 @@ def _section(report: Mapping[str, Any], result: Mapping[str, Any], shelf: browse
             _failures(result),
             "".join(f'<p class="soft small">{escape(note)}</p>' for note in result["notes"]),
             breakdown(result, head, shelf.key),
-            browser.place(shelf),
+            browser.place(shelf, result["title"]),
             _facts(
                 "What the columns mean",
                 {m["label"]: m["help"] for m in result["measures"]} | result["protocol"],
