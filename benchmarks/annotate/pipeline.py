@@ -177,13 +177,13 @@ class Worker:
         folder = self._out / FRAMES / self._split / name
         notes, key = Notes(self._kept), ""
         try:
-            item, video = _thinned(load(notes), self._config.frames)
+            item, video = _thinned(_loaded(load, notes), self._config.frames)
             key = digest([id, self._source, item.content(), content_of(video), self._config.facts])
             if (done := _done(path, key)) is not None and (done["problem"] or folder.is_dir()):
                 return
             made = self._make(item, video, notes)
             files = [f"{self._split}/{name}/{file}" for file in write_frames(video, folder)]
-        except (_Aside, VideoError, DataError) as error:  # the item's own: the others can go on
+        except (_Aside, VideoError) as error:  # the item's own: the others can go on
             _log.info("%s is set aside: %s", id, error)
             answers = error.answers if isinstance(error, _Aside) else []
             content = {"problem": str(error), "answers": answers}
@@ -238,6 +238,13 @@ class Worker:
             refused.append((answer, checked.problems))
         answers = [answer for answer, _ in refused]
         raise _Aside(f"After {len(answers)} answers: {' '.join(refused[-1][1])}", answers)
+
+
+def _loaded(load: Callable[[Notes], Item], notes: Notes) -> Item:
+    try:
+        return load(notes)
+    except DataError as error:  # its annotation is malformed
+        raise _Aside(str(error)) from error
 
 
 def _codes(track: MaskTrack) -> list[str | None]:

@@ -199,7 +199,9 @@ class _Seen:
         called = {track.id: sample.query.text for track in truth.tracks}
         if truth.caption is not None:
             called |= names(truth.caption)
-            kept += links(truth, truth.caption)
+            # An answer may be that there is no such thing.
+            if truth.caption.spans or sample.query.kind == "describe":
+                kept += links(truth, truth.caption)
             self.captions.append(truth.caption.text)
         if video is not None:
             kept += _box_faults(truth, video)

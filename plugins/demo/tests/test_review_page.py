@@ -83,6 +83,8 @@ def test_the_server_answers_and_refuses(start: Callable[..., str], data: Path, t
     taken = httpx.post(f"{server}/cvat", files={"file": ("a.zip", archive)}).json()
     assert taken == {"changes": 0, "place": None}
     assert len(changes(out)) == 1
+    elsewhere = httpx.post(f"{server}/export", headers={"Origin": "http://elsewhere.example"})
+    assert elsewhere.status_code == 403
 
 
 @pytest.fixture(scope="module")
