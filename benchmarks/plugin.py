@@ -106,6 +106,18 @@ def grounding_entries() -> list[Entry]:
     """Tasks, data set readers, text similarities, the steps of annotating and a command."""
     return [
         Entry(
+            "frame_selector",
+            "uniform",
+            "grounding_core.interfaces.frame_selector:Uniform",
+            summary="evenly spread frames, the default",
+        ),
+        Entry(
+            "model",
+            "chunked",
+            "grounding_core.chunked:Chunked",
+            summary="another recipe's model on long videos, piece by piece",
+        ),
+        Entry(
             "command",
             "annotate",
             "benchmarks.annotate.cli:app",

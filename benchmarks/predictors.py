@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from grounding_core.config import Recipe
 from grounding_core.interfaces.dataset import Sample
-from grounding_core.interfaces.grounder import Grounder
+from grounding_core.interfaces.grounder import Grounder, opened
 from grounding_core.plugins import registry
 from grounding_core.types import GroundedText
 
@@ -63,7 +63,9 @@ class RecipePredictor:
         if self.recipe.checkpoint is not None:
             facts["checkpoint"] = _digest(Path(self.recipe.checkpoint))
         if self.recipe.sampling is not None:
-            facts["sampling"] = f"{self.recipe.sampling.frames} frames, evenly spread"
+            how = self.recipe.sampling.select
+            chosen = "evenly spread" if how is None else f"chosen by {how.type}"
+            facts["sampling"] = f"{self.recipe.sampling.frames} frames, {chosen}"
         facts["generation"] = f"greedy, at most {self.recipe.generation.max_new_tokens} tokens"
         for library in (*_LIBRARIES, *self._plugins()):
             try:
@@ -86,7 +88,7 @@ class RecipePredictor:
 
     def open(self, sample: Sample) -> Any:
         """Encode the sample's video."""
-        return self.load().encode(sample.open_video())
+        return opened(self.load(), sample.open_video())
 
     def answer(self, context: Any, samples: Sequence[Sample]) -> list[GroundedText]:
         """All questions in one call, so that a model may decode them together."""

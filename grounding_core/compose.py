@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from grounding_core.config import QUANTISED, QUESTION, ROLES, TEXT, VISUAL, Recipe, validation_problems
+from grounding_core.config import QUANTISED, QUESTION, ROLES, TEXT, VISUAL, Part, Recipe, validation_problems
 from grounding_core.errors import GroundingError, PluginError, RecipeError
 from grounding_core.hookspecs import Kind
 from grounding_core.interfaces.specs import DecoderSpec, EncoderSpec, LanguageSpec
@@ -43,6 +43,7 @@ class Plan:
         specs: encoder, language and decoder specs by role.
         visual_tokens: tokens a video takes in the language model, by branch.
         context: the language model's context length.
+        selector: of the frames for the encoders; None: evenly spread.
     """
 
     recipe: Recipe
@@ -50,6 +51,7 @@ class Plan:
     specs: Mapping[str, Any] = field(default_factory=dict)
     visual_tokens: Mapping[str, int] = field(default_factory=dict)
     context: int = 0
+    selector: PlannedPart | None = None
 
 
 def plan(recipe: Recipe, *, tasks: Sequence[str] = ()) -> Plan:
@@ -80,9 +82,13 @@ def plan(recipe: Recipe, *, tasks: Sequence[str] = ()) -> Plan:
     visual = _check_tokens(recipe, parts, specs, problems)
     _check_decoder(recipe, tasks, parts, specs, problems)
     _check_prompts(recipe, problems)
+    selectors: dict[str, PlannedPart] = {}
+    if recipe.sampling is not None and recipe.sampling.select is not None:
+        _load(recipe.sampling.select, "sampling.select", "frame_selector", selectors, problems)
     if problems:
         raise RecipeError(recipe.name, problems)
-    return Plan(recipe, parts, specs, visual, specs["language_model"].context)
+    selector = selectors.get("sampling.select")
+    return Plan(recipe, parts, specs, visual, specs["language_model"].context, selector)
 
 
 def build(recipe: Recipe, *, weights: bool = True) -> Grounder:
@@ -119,6 +125,8 @@ def build_composed(planned: Plan, *, weights: bool = True) -> GroundingModel:
             modules[role] = part.component(part.config, **neighbours(planned, role))
         set_precision(modules[role], precision, recipe.precision)
     model = GroundingModel(planned, modules)
+    if (chosen := planned.selector) is not None:
+        model.select_with(chosen.component(chosen.config))
     if filled and recipe.checkpoint is not None:
         load_weights(model, recipe.checkpoint, absent=set(ROLES) - set(planned.parts))
     return model.eval()
@@ -144,16 +152,15 @@ def _plan_whole(recipe: Recipe, problems: list[tuple[str, str]]) -> Plan:
     if recipe.model.precision is not None or recipe.precision != "fp32":
         problems.append(("precision", "is for models in parts; a whole model has options of its own"))
     parts: dict[str, PlannedPart] = {}
-    _load(recipe, "model", "model", parts, problems)
+    _load(recipe.model, "model", "model", parts, problems)
     if problems:
         raise RecipeError(recipe.name, problems)
     return Plan(recipe, parts)
 
 
 def _load(
-    recipe: Recipe, role: str, kind: Kind, parts: dict[str, PlannedPart], problems: list[tuple[str, str]]
+    part: Part, role: str, kind: Kind, parts: dict[str, PlannedPart], problems: list[tuple[str, str]]
 ) -> None:
-    part = getattr(recipe, role)
     try:
         component = registry().load(kind, part.type)
         config = component.Config.model_validate(part.options)
@@ -172,7 +179,7 @@ def _resolve(
     specs: dict[str, Any],
     problems: list[tuple[str, str]],
 ) -> None:
-    _load(recipe, role, ROLES[role], parts, problems)
+    _load(recipe.parts()[role], role, ROLES[role], parts, problems)
     if role not in parts or not hasattr(parts[role].component, "spec"):
         return
     try:

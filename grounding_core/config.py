@@ -70,6 +70,9 @@ class Sampling(_Strict):
         default="as_video",
         description="A video of one frame: repeated as any short video is, or the image branch alone.",
     )
+    select: Part | None = Field(
+        default=None, description="A frame selector that chooses the frames; null: evenly spread."
+    )
 
 
 class Seg(_Strict):
@@ -162,6 +165,8 @@ class Recipe(_Strict):
     def fingerprint(self) -> str:
         """A hash of everything that shapes predictions, apart from the weights and where the recipe lies."""
         content = self.model_dump(mode="json", exclude={"description", "checkpoint", "training"})
+        if self.sampling is not None and self.sampling.select is None:
+            del content["sampling"]["select"]  # recipes from before there were selectors stay the same
         text = json.dumps(content, sort_keys=True)
         if self._folder is not None:
             text = text.replace(json.dumps(str(self._folder))[1:-1], ".")

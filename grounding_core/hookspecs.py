@@ -26,6 +26,7 @@ Kind = Literal[
     "language_model",
     "prompt_adapter",
     "mask_decoder",
+    "frame_selector",
     "model",
     "recipe",
     "converter",

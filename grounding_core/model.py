@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,13 +19,15 @@ from grounding_core.config import QUESTION, VISUAL, Prompts, Recipe, Sampling, S
 from grounding_core.errors import QueryError, RecipeError
 from grounding_core.interfaces.adapters import PromptAdapter, VisionAdapter
 from grounding_core.interfaces.encoders import ImageEncoder, VideoEncoder
+from grounding_core.interfaces.frame_selector import FrameSelector, Uniform
 from grounding_core.interfaces.language_model import LanguageModel, Prefix, Told
 from grounding_core.interfaces.mask_decoder import MaskDecoder
+from grounding_core.live import LiveAnswers, Step, arrivals
 from grounding_core.markup import Marked, parse
 from grounding_core.masks import MaskTrack, encode
 from grounding_core.profiling import stage
 from grounding_core.types import GroundedText, Query
-from grounding_core.video import Video, sample_indices
+from grounding_core.video import Video
 
 Turn = tuple[str, str]
 """A past question (as its template rendered it) and its answer's markup."""
@@ -36,12 +38,14 @@ Watch = Callable[[int, Marked], None]
 
 @dataclass(frozen=True)
 class Context:
-    """A video that has been read: its visual tokens (1, m, dl), their cache, and the decoder's scene."""
+    """A video that has been read: its visual tokens (1, m, dl), their cache, the decoder's scene, and which
+    frames the encoders saw."""
 
     video: Video
     prefix: Prefix
     visual: Tensor
     scene: Any
+    sampled: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,15 @@ class Outputs:
     visible: Tensor
 
 
+@dataclass(frozen=True)
+class _Said:
+    """An answer as generated, and the states (k, dl) behind its seg tokens."""
+
+    markup: str
+    states: Tensor
+    truncated: bool
+
+
 class GroundingModel(nn.Module):
     """A composed model. Made by :func:`grounding_core.compose.build`."""
 
@@ -110,6 +123,7 @@ class GroundingModel(nn.Module):
         self.prompt_adapter = modules["prompt_adapter"]  # type: ignore[assignment]
         self.mask_decoder = modules["mask_decoder"]  # type: ignore[assignment]
         self.plan = planned
+        self._selection: tuple[FrameSelector] = (Uniform(None),)
         self.sampling: Sampling = recipe.sampling
         self.seg: Seg = recipe.seg
         self.prompts: Prompts = recipe.prompts
@@ -168,18 +182,32 @@ class GroundingModel(nn.Module):
 
     # ---- encode once -----------------------------------------------------------------------------
 
+    def select_with(self, selector: FrameSelector) -> None:
+        """Choose the frames for the encoders in another way; the selector is no part of the weights."""
+        self._selection = (selector,)
+
+    @property
+    def selects_by_query(self) -> bool:
+        """Whether the frames that the encoders see depend on the question."""
+        return self._selection[0].uses_query
+
     @torch.inference_mode()
-    def encode(self, video: Video | str | Path) -> Context:
+    def encode(self, video: Video | str | Path, query: Query | None = None) -> Context:
         """Read a video once; all its questions share the result.
+
+        Args:
+            video: what to read.
+            query: for a model that selects frames by the question; without it they are evenly spread.
 
         Raises:
             VideoError: it can't be read.
         """
         video = video if isinstance(video, Video) else Video.open(video)
         with stage("decode"):
-            frames = torch.from_numpy(video.frames(sample_indices(len(video), self.sampling.frames)))
+            sampled = self._selection[0].select(video, query, self.sampling.frames)
+            frames = torch.from_numpy(video.frames(sampled))
         prefix, visual = self.read([frames], single_image=len(video) == 1)
-        return Context(video, prefix, visual, self.mask_decoder.open(video))
+        return Context(video, prefix, visual, self.mask_decoder.open(video), sampled)
 
     def read(self, clips: Sequence[Tensor], *, single_image: bool = False) -> tuple[Prefix, Tensor]:
         """System text and visual tokens of b videos, read into the language model; and those tokens."""
@@ -253,21 +281,61 @@ class GroundingModel(nn.Module):
             QueryError: a question is empty, or too long for the context.
             VideoError: the video can't be read.
         """
-        if not isinstance(context, Context):
-            context = self.encode(context)
         if isinstance(queries, (str, Query)):
-            query = Query(queries) if isinstance(queries, str) else queries
-            return self._answer(context, [query], history, told)[0]
+            one = Query(queries) if isinstance(queries, str) else queries
+            if not isinstance(context, Context):
+                context = self.encode(context, one)
+            return self._answer(context, [one], history, told)[0]
+        if not isinstance(context, Context):
+            if self.selects_by_query:
+                return [self._alone(context, row, queries[row], history, told) for row in range(len(queries))]
+            context = self.encode(context)
         return self._answer(context, queries, history, told)
+
+    def _alone(
+        self,
+        video: Video | str | Path,
+        row: int,
+        query: Query,
+        history: Sequence[Turn],
+        told: Watch | None,
+    ) -> GroundedText:
+        """One of several questions, each of which chooses its own frames."""
+        watch = None if told is None else lambda _, marked: told(row, marked)
+        return self._answer(self.encode(video, query), [query], history, watch)[0]
 
     def _answer(
         self, context: Context, queries: Sequence[Query], history: Sequence[Turn], told: Watch | None
     ) -> list[GroundedText]:
         started = time.perf_counter()
+        said = self._say(context.prefix, queries, history, told)
+        with stage("masks"):
+            tracks = self._tracks(context, torch.cat([one.states for one in said])) if said else []
+        answers = []
+        for one in said:
+            marked = parse(one.markup, seg=self.seg.token)
+            mine = [
+                MaskTrack(id=i, size=track.size, frames=track.frames)
+                for i, track in enumerate(tracks[: len(one.states)])
+            ]
+            tracks = tracks[len(one.states) :]
+            meta = {
+                "markup": one.markup,
+                "truncated": one.truncated,
+                "seconds": time.perf_counter() - started,
+                "sampled_frames": list(context.sampled),
+            }
+            answers.append(GroundedText(marked.text, marked.spans, tuple(mine), meta, context.video))
+        return answers
+
+    def _say(
+        self, prefix: Prefix, queries: Sequence[Query], history: Sequence[Turn], told: Watch | None
+    ) -> list[_Said]:
+        """Answers before their masks."""
         lm = self.language_model
         limit = self.plan.recipe.generation.max_new_tokens
         prompts = [lm.tokenize(self.question(query, history)) for query in queries]
-        room = self.plan.context - context.prefix.length - limit
+        room = self.plan.context - prefix.length - limit
         for query, prompt in zip(queries, prompts, strict=True):
             if len(prompt) > room:
                 raise QueryError(
@@ -277,32 +345,16 @@ class GroundingModel(nn.Module):
                 )
         watching = {"told": self._watching(told)} if told is not None and lm.streams else {}
         with stage("decode tokens"):
-            generation = lm.generate(context.prefix, prompts, max_new_tokens=limit, **watching)
+            generation = lm.generate(prefix, prompts, max_new_tokens=limit, **watching)
         offset = 0 if self.seg.state == "predicting" else 1
-        states = [
-            state[[i + offset for i, token in enumerate(ids) if token == self.seg_id]]
-            for ids, state in zip(generation.ids, generation.states, strict=True)
+        return [
+            _Said(
+                self._text(ids),
+                state[[i + offset for i, token in enumerate(ids) if token == self.seg_id]],
+                cut,
+            )
+            for ids, state, cut in zip(generation.ids, generation.states, generation.truncated, strict=True)
         ]
-        with stage("masks"):
-            tracks = self._tracks(context, torch.cat(states)) if states else []
-        sampled = sample_indices(len(context.video), self.sampling.frames)
-        answers = []
-        for ids, own, cut in zip(generation.ids, states, generation.truncated, strict=True):
-            raw = self._text(ids)
-            marked = parse(raw, seg=self.seg.token)
-            mine = [
-                MaskTrack(id=i, size=track.size, frames=track.frames)
-                for i, track in enumerate(tracks[: len(own)])
-            ]
-            tracks = tracks[len(own) :]
-            meta = {
-                "markup": raw,
-                "truncated": cut,
-                "seconds": time.perf_counter() - started,
-                "sampled_frames": sampled,
-            }
-            answers.append(GroundedText(marked.text, marked.spans, tuple(mine), meta, context.video))
-        return answers
 
     def _watching(self, told: Watch) -> Told:
         """Tokens as they come -> the text so far, read as markup."""
@@ -344,6 +396,47 @@ class GroundingModel(nn.Module):
         adapter = self.prompt_adapter
         seen = (_like(visual, adapter),) if adapter.sees_frames else ()
         return _like(adapter(_like(states, adapter), *seen), self.mask_decoder)
+
+    @torch.inference_mode()
+    def stream(
+        self,
+        frames: Iterable[Any],
+        query: str | Query,
+        *,
+        every: int = 32,
+        window: int = 64,
+        drop: bool = False,
+    ) -> Iterator[Step]:
+        """Masks frame by frame as frames arrive: from a camera, a pipe, a file.
+
+        The question is asked at the first frame and again every ``every`` frames, each time about the frames
+        of the last ``window``; in between the masks follow. So a step waits at most for one answer and one
+        frame's masks, however long the stream lasts, and memory does not grow.
+
+        Args:
+            frames: uint8 RGB (H, W, 3) each, all of one size; may be endless.
+            query: a text means ``Query(text, "refer")``.
+            every: frames from one asking to the next.
+            window: frames that the encoders' sample is drawn from.
+            drop: take only the newest frame, and drop those that came while the model was busy: for cameras.
+
+        Raises:
+            VideoError: something else than such a frame comes.
+            QueryError: the question is empty or too long.
+        """
+        asked = Query(query) if isinstance(query, str) else query
+        live = LiveAnswers(self, asked, every=every, window=window)
+        for arrival in arrivals(frames, drop=drop):
+            yield live.step(arrival)
+
+    def point(self, video: Video, query: Query) -> tuple[GroundedText, Tensor]:
+        """An answer whose tracks are still empty, and the mask prompts (k, p, dp) behind them."""
+        context = self.encode(video, query)
+        (said,) = self._say(context.prefix, [query], (), None)
+        marked = parse(said.markup, seg=self.seg.token)
+        prompts = self.mask_prompts(said.states, context.visual.expand(len(said.states), -1, -1))
+        tracks = tuple(MaskTrack(i, video.size, ()) for i in range(len(said.states)))
+        return GroundedText(marked.text, marked.spans, tracks), prompts
 
     def _tracks(self, context: Context, states: Tensor) -> list[MaskTrack]:
         if not len(states):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from grounding_core.profiling import stage, staged
 from grounding_core.video import Video
-from grounding_core.video.ahead import ahead
+from grounding_core.video.ahead import ahead_map
 
 KEPT_FRAMES = 1000
 """Most frames whose features are kept, however small they are: a long video takes no more memory."""
@@ -49,14 +49,15 @@ class Scene(Generic[F]):
     ) -> Iterator[F]:
         """Features of all frames from ``start`` in order; the video's first ones are kept.
 
-        A thread decodes and prepares the next frames while the features of earlier ones are computed.
+        Threads decode and prepare the next frames while the features of earlier ones are computed. A live
+        video goes frame by frame, and none are kept.
 
         Args:
             features: of what ``prepare`` gives.
             batch: frames whose features are computed together.
             budget_mb: memory for features that are kept; frames beyond it are computed again each time.
             start: the first frame; batches that begin before it are skipped or computed anew from it.
-            prepare: what becomes of uint8 frames (t, H, W, 3) in the thread, e.g. resizing.
+            prepare: what becomes of uint8 frames (t, H, W, 3) in a thread, e.g. resizing.
         """
         done = 0
         for batch_kept in list(self.kept):
@@ -68,20 +69,23 @@ class Scene(Generic[F]):
         done = max(done, start)
         if done == len(self.video):
             return
-        for pixels in staged("decode", ahead(self._batches(done, batch, prepare))):
+        live = self.video.live
+        batches = self._batches(done, 1 if live else batch)
+        pixels_ahead = map(prepare, batches) if live else ahead_map(prepare, batches)
+        for pixels in staged("decode", pixels_ahead):
             with stage("image features"):
                 found = features(pixels)
-            if self._frames == done and self._fits(found, budget_mb):
+            if not live and self._frames == done and self._fits(found, budget_mb):
                 self.kept.append(found)
             done += len(found)
             yield found
 
-    def _batches(self, start: int, batch: int, prepare: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
+    def _batches(self, start: int, batch: int) -> Iterator[Tensor]:
         pending: list[Tensor] = []
         for index, frame in self.video.stream(start):
             pending.append(torch.tensor(frame))  # a copy: frames may be read-only
             if len(pending) == batch or index == len(self.video) - 1:
-                yield prepare(torch.stack(pending))
+                yield torch.stack(pending)
                 pending = []
 
     def _fits(self, found: F, budget_mb: int) -> bool:

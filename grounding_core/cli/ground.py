@@ -38,6 +38,7 @@ def ground(
 
     from grounding_core import load
     from grounding_core.cli.show import coloured, preview, visibility
+    from grounding_core.interfaces.grounder import opened as context_of
     from grounding_core.render import save_answer
     from grounding_core.video import Video
 
@@ -48,7 +49,7 @@ def ground(
     with status.status(f"Loading {recipe}"):
         model = load(recipe, overrides=overrides or ())
     with status.status(f"Watching {opened.name}"):
-        (answer,) = model.ground(model.encode(opened), [query])
+        (answer,) = model.ground(context_of(model, opened), [query])
     folder = out or Path("runs/ground") / opened.name
     with status.status(f"Writing {folder}"):
         save_answer(answer, opened, folder, title=query.text)

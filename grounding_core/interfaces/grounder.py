@@ -9,6 +9,14 @@ from grounding_core.types import GroundedText, Query
 from grounding_core.video import Video
 
 
+def opened(model: Grounder, video: Video) -> Any:
+    """What ``ground`` is given for a video: its encoding.
+
+    A model that chooses frames by the question can't encode before it: then the video itself.
+    """
+    return video if getattr(model, "selects_by_query", False) else model.encode(video)
+
+
 @runtime_checkable
 class Grounder(Protocol):
     """A model the harness and the commands can drive."""

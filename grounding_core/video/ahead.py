@@ -1,21 +1,24 @@
-"""Items made in a thread of their own while the consumer works on earlier ones."""
+"""Items made in threads of their own while the consumer works on earlier ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _END = object()
 _PATIENCE = 0.1
 """Seconds after which a producer that waits for room looks whether anyone still listens."""
 
 
-def ahead(items: Iterable[T], size: int = 2) -> Iterator[T]:
+def ahead(items: Iterable[T], size: int = 2) -> Generator[T, None, None]:
     """The same items in their order; at most ``size`` wait to be taken.
 
     What the producer raises is raised here, in its place. A consumer that stops early ends the thread.
@@ -56,3 +59,25 @@ def ahead(items: Iterable[T], size: int = 2) -> Iterator[T]:
         with suppress(Empty):
             waiting.get_nowait()
         thread.join()
+
+
+def ahead_map(work: Callable[[T], R], items: Iterable[T], *, threads: int = 2) -> Iterator[R]:
+    """``work`` of each item, in order: one thread makes the items, others do the work.
+
+    Args:
+        work: leaves Python's lock to others, as image libraries and tensors do.
+        items: as for :func:`ahead`.
+        threads: of ``work``; as many results wait to be taken.
+    """
+    pool = ThreadPoolExecutor(threads, "frames prepared")
+    doing: deque[Future[R]] = deque()
+    try:
+        with closing(ahead(items)) as coming:
+            for item in coming:
+                doing.append(pool.submit(work, item))
+                if len(doing) > threads:
+                    yield doing.popleft().result()
+            while doing:
+                yield doing.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

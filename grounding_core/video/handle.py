@@ -90,6 +90,11 @@ class Video:
         return self._reader.files
 
     @property
+    def live(self) -> bool:
+        """Whether frames are still to come: each is worked on when it is there, and none is read again."""
+        return bool(getattr(self._reader, "live", False))
+
+    @property
     def timestamps(self) -> npt.NDArray[np.float64]:
         """float64 (t,): seconds from the first frame of the source; a clip keeps its source's times."""
         return np.array(self._reader.timestamps[self._start : self._stop])

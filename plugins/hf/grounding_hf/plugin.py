@@ -18,6 +18,12 @@ OFFERS: tuple[tuple[Kind, str, str, str], ...] = (
     ("video_encoder", "hf_video", "video:HfVideo", "VideoMAE, V-JEPA 2, VideoPrism, ViViT, PE-video"),
     ("language_model", "causal_lm", "language:HfCausalLM", "any causal language model of transformers"),
     ("image_text", "hf_image_text", "image_text:HfImageText", "CLIP, SigLIP 2, ...: crops against phrases"),
+    (
+        "frame_selector",
+        "text_match",
+        "text_match:TextMatch",
+        "frames nearest to the question",
+    ),
     ("command", "chat-template", "chat_template:app", "a tokenizer's chat template as a recipe's prompts"),
 )
 

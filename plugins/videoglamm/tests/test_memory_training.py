@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from test_conformance import SAM2
+
 from grounding_core.plugins import registry
 from grounding_core.video import Video
-from test_conformance import SAM2
 
 
 @pytest.fixture(params=[True, False], ids=["three masks", "one mask"])
