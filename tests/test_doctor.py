@@ -81,6 +81,9 @@ def test_shell_completes_commands_and_recipes() -> None:
 
     assert "doctor" in complete("grounding do", "1")
     assert "videoglamm-tiny" in complete("grounding check videog", "2")
+    assert "sprites" in complete("grounding data check spr", "3")
+    assert complete("grounding ground clip.mp4 x --kind re", "5") == ["refer"]
+    assert "coco" in complete("grounding export answer --format co", "4")
     assert complete("grounding check nothing-like-it", "2") == []
 
 
