@@ -27,6 +27,9 @@ NEEDED = {
     "grounding_demo": ("grounding_demo/plugin.py", "static/stage.js", "static/stage.css", "static/page.css"),
     "grounding_hf": ("grounding_hf/plugin.py",),
     "grounding_open_clip": ("grounding_open_clip/plugin.py",),
+    "grounding_sa2va": ("grounding_sa2va/plugin.py",),
+    "grounding_sam": ("grounding_sam/plugin.py",),
+    "grounding_segment_anything": ("grounding_segment_anything/plugin.py",),
     "grounding_timm": ("grounding_timm/plugin.py",),
     "grounding_sprites": ("grounding_sprites/plugin.py",),
 }

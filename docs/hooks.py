@@ -6,6 +6,7 @@
 ``<!-- measures: package.module:Class -->`` becomes a table of what a task measures;
 ``<!-- checks: package.module:Class -->`` becomes the list of what a conformance class tests;
 ``<!-- plugins: kind, kind -->`` becomes a table of what the distributions of this repository offer;
+``<!-- kinds: -->`` becomes the list of all kinds, and ``<!-- plugins: all -->`` a table of all of them;
 ``<!-- include: FILE -->`` becomes a Markdown file of the repository, without its title;
 ``<!-- notebook: FILE -->`` becomes a notebook's words and code;
 ``<!-- inline: FILE -->`` becomes a picture that takes the page's colours;
@@ -20,12 +21,13 @@ import re
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mkdocs.utils import get_relative_url
 from typer.testing import CliRunner
 
 from grounding_core.cli import app
+from grounding_core.hookspecs import Kind
 from grounding_core.player.embed import mounted
 from grounding_core.plugins import registry
 
@@ -46,6 +48,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         "plugins": _plugins,
         "include": _include,
         "notebook": _notebook,
+        "kinds": _kinds,
     }
     return MARK.sub(lambda found: fill[found[1]](found[2]) if found[1] in fill else found[0], markdown)
 
@@ -92,7 +95,7 @@ def _checks(target: str) -> str:
 
 def _plugins(kinds: str) -> str:
     rows = ["| kind | name | what it is | distribution |", "| --- | --- | --- | --- |"]
-    for kind in kinds.split(", "):
+    for kind in get_args(Kind) if kinds == "all" else kinds.split(", "):
         for entry, distribution, _ in registry().entries(kind):
             rows.append(f"| {kind.replace('_', ' ')} | `{entry.name}` | {entry.summary} | {distribution} |")
     return "\n".join(rows) + "\n"
@@ -107,6 +110,10 @@ def _all_options(kinds: str) -> str:
                 f"### `{entry.name}`\n\n{entry.summary} ({distribution})\n\n{_options(entry.target)}"
             )
     return "\n".join(pieces)
+
+
+def _kinds(_: str) -> str:
+    return ", ".join(f"`{kind}`" for kind in get_args(Kind))
 
 
 def _options(target: str) -> str:

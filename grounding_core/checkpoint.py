@@ -61,7 +61,7 @@ def load_weights(module: nn.Module, folder: str | Path, *, absent: Collection[st
                 for key in handle.keys():  # noqa: SIM118 (not a mapping)
                     if key.partition(".")[0] in absent:
                         continue
-                    _fill(module, own, key, handle.get_tensor(key), file)
+                    put(module, own, key, handle.get_tensor(key), file)
                     seen.add(key)
         except SafetensorError as error:
             raise CheckpointError(f"{file} is damaged: {error}.", "Fetch or write it again.") from error
@@ -73,7 +73,12 @@ def load_weights(module: nn.Module, folder: str | Path, *, absent: Collection[st
         )
 
 
-def _fill(module: nn.Module, own: Mapping[str, Tensor], key: str, value: Tensor, file: Path) -> None:
+def put(module: nn.Module, own: Mapping[str, Tensor], key: str, value: Tensor, file: Path) -> None:
+    """Fill one weight of a module, in its own number type; ``own`` is its state with ``keep_vars``.
+
+    Raises:
+        CheckpointError: there is no such weight, or its shape differs; names the file it is from.
+    """
     if key not in own:
         raise CheckpointError(
             f"{file} holds {key}, which this model does not have.", "Use the recipe it was trained with."

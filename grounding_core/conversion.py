@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from glob import escape
 from pathlib import Path
 from tempfile import mkdtemp
 
 import torch
 import yaml
+from torch import Tensor, nn
 
+from grounding_core.checkpoint import put
 from grounding_core.compose import build_composed, plan
 from grounding_core.config import Recipe
 from grounding_core.errors import CheckpointError
 from grounding_core.hub import RECIPE
-from grounding_core.interfaces.converter import Converter, Extra, Move, Shape, matches
+from grounding_core.interfaces.converter import Converter, Extra, Move, Rule, Shape, matches
 from grounding_core.tensors import Stored, joined, open_tensors, read_json, split, write_file, write_tensors
 
 CONFIG = "config.json"
 ORIGIN = "reference.json"
 """The other project's ``config.json``, kept for the way back."""
+ALLOW = "Allow them by name with --allow KEY."
 UNUSED = "unused.safetensors"
 """The other project's tensors that have no place here, under its names, kept for the way back."""
 TOKENIZER = (
@@ -87,13 +91,18 @@ def convert(
     config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     facts = converter.read(config, {key: item.shape for key, item in stored.items()})
     wanted = converter.shapes(facts.recipe)
-    tensors, used = _map(converter, stored, wanted)
+    tensors, used = _map(converter.move, stored, wanted)
     unknown = [key for key in stored if key not in used and not _any(key, facts.unused)]
     absent = sorted(set(wanted) - set(tensors))
     _refuse(f"{source} holds", "that this model has no place for", [k for k in unknown if not _any(k, allow)])
-    lacking = _their_names(converter, [key for key in absent if not _any(key, allow)])
+    lacking = _their_names(converter.move, [key for key in absent if not _any(key, allow)])
     options = ", ".join(f"--{extra.name} ({extra.about})" for extra in converter.extras)
-    _refuse(f"{source} lacks", "that this model needs", lacking, f"They may be in another file: {options}.")
+    _refuse(
+        f"{source} lacks",
+        "that this model needs",
+        lacking,
+        f"They may be in another file: {options}. {ALLOW}",
+    )
     for key in absent:
         tensors[key] = _zeros(source, wanted[key])
     left = {key: tensor for key, tensor in sorted(stored.items()) if key not in used}
@@ -136,6 +145,31 @@ def convert_back(converter: Converter, source: Path, out: Path) -> Report:
     return Report(len(tensors), (), (), names, tuple(out / file.name for file in files))
 
 
+def read_into(module: nn.Module, rules: Sequence[Rule], source: Path) -> None:
+    """Fill a module with another project's checkpoint as it is; nothing is written.
+
+    Args:
+        module: what to fill, in its own number types; its parameters may be empty.
+        rules: what the source's weights are called here; the first that fits a key counts.
+        source: file or folder of the other project.
+
+    Raises:
+        CheckpointError: the source is damaged or something else, or keys or shapes do not fit; names file
+            and key.
+    """
+    own: dict[str, Tensor] = module.state_dict(keep_vars=True)
+    stored = open_tensors(source)
+    move = partial(Converter.move, rules=rules)
+    tensors, used = _map(move, stored, {key: tuple(value.shape) for key, value in own.items()})
+    remedy = "It is a checkpoint of another model."
+    _refuse(f"{source} holds", "that this model has no place for", sorted(set(stored) - used), remedy)
+    filled = {id(own[key]) for key in tensors}  # tied weights have several names
+    absent = [key for key, value in own.items() if id(value) not in filled]
+    _refuse(f"{source} lacks", "that this model needs", _their_names(move, absent), remedy)
+    for key, tensor in tensors.items():
+        put(module, own, key, tensor.read(), tensor.file)
+
+
 def shapes_of(recipe: Recipe) -> dict[str, Shape]:
     """Shapes of all tensors of a composed model, by key; builds it without weights or memory for them."""
     with torch.device("meta"):
@@ -144,13 +178,13 @@ def shapes_of(recipe: Recipe) -> dict[str, Shape]:
 
 
 def _map(
-    converter: Converter, stored: Mapping[str, Stored], wanted: Mapping[str, Shape]
+    move_of: Callable[..., Move | None], stored: Mapping[str, Stored], wanted: Mapping[str, Shape]
 ) -> tuple[dict[str, Stored], set[str]]:
     """Our tensors, and the keys they are made of."""
     tensors: dict[str, Stored] = {}
     used: set[str] = set()
     for key in stored:
-        move = converter.move(key)
+        move = move_of(key)
         if move is None or not any(name in wanted for name in move.ours):
             continue
         if not all(part in stored for part in move.theirs):
@@ -197,18 +231,15 @@ def _any(key: str, patterns: Collection[str]) -> bool:
     return any(matches(pattern, key) for pattern in patterns)
 
 
-def _their_names(converter: Converter, keys: Collection[str]) -> list[str]:
-    moves = [converter.move(key, back=True) for key in keys]
+def _their_names(move_of: Callable[..., Move | None], keys: Collection[str]) -> list[str]:
+    moves = [move_of(key, back=True) for key in keys]
     return [move.theirs[0] if move else key for key, move in zip(keys, moves, strict=True)]
 
 
-def _refuse(start: str, end: str, keys: Collection[str], remedy: str = "") -> None:
+def _refuse(start: str, end: str, keys: Collection[str], remedy: str = ALLOW) -> None:
     if keys:
         names = ", ".join(list(keys)[:SHOWN]) + (", ..." if len(keys) > SHOWN else "")
-        raise CheckpointError(
-            f"{start} {len(keys)} keys {end}: {names}.",
-            f"{remedy} Allow them by name with --allow KEY.".strip(),
-        )
+        raise CheckpointError(f"{start} {len(keys)} keys {end}: {names}.", remedy)
 
 
 def _zeros(source: Path, shape: Shape) -> Stored:

@@ -19,9 +19,10 @@ def random_model(recipe: Recipe) -> GroundingModel:
 
 
 def one_step(model: GroundingModel) -> dict[str, float]:
-    """The largest gradient in each part after one pass over a noise video with one question and one object.
+    """One training step on a noise video with one question and one object.
 
-    A part that learns nothing has 0.
+    Returns:
+        The largest gradient in each part; a part that learns nothing has 0.
     """
     lm, seg = model.language_model, model.seg_id
     asked = lm.tokenize(model.question(Query("the cat")))
@@ -46,7 +47,9 @@ def one_step(model: GroundingModel) -> dict[str, float]:
     )
     logits = F.interpolate(outputs.masks, masks.shape[-2:], mode="bilinear")
     loss = F.cross_entropy(outputs.tokens, outputs.targets)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     (loss + F.binary_cross_entropy_with_logits(logits, masks)).backward()
+    optimizer.step()
     return {
         role: max(
             (float(p.grad.abs().max()) for p in getattr(model, role).parameters() if p.grad is not None),

@@ -63,6 +63,22 @@ class TestPhi3(Family):
     network: ClassVar[Mapping[str, Any]] = {"model_type": "phi3", "sliding_window": 4}
 
 
+class TestPhi4Mini(Family):
+    """Phi-3's network with positions in a part of each head, and tied embeddings."""
+
+    network: ClassVar[Mapping[str, Any]] = {
+        "model_type": "phi3",
+        "partial_rotary_factor": 0.75,
+        "tie_word_embeddings": True,
+    }
+
+
+class TestSmolLM2(Family):
+    """Llama's network with tied embeddings."""
+
+    network: ClassVar[Mapping[str, Any]] = {"model_type": "llama", "tie_word_embeddings": True}
+
+
 class TestQwen2TiesItsEmbeddings(Family):
     network: ClassVar[Mapping[str, Any]] = {"model_type": "qwen2", "tie_word_embeddings": True}
 
@@ -73,6 +89,20 @@ class TestQwen3(Family):
 
 class TestSmolLM3(Family):
     network: ClassVar[Mapping[str, Any]] = {"model_type": "smollm3"}
+
+
+class TestGemma2(Family):
+    """Attention scores are capped too."""
+
+    network: ClassVar[Mapping[str, Any]] = {
+        "model_type": "gemma2",
+        "head_dim": 16,
+        "query_pre_attn_scalar": 16,
+        "sliding_window": 4,
+        "layer_types": ["sliding_attention", "full_attention"],
+        "attn_logit_softcapping": 5.0,
+        "final_logit_softcapping": 5.0,
+    }
 
 
 class TestGemma3(Family):

@@ -140,6 +140,7 @@ def sam3_tracker_config() -> Sam3TrackerVideoConfig:
     return Sam3TrackerVideoConfig(
         vision_config=sam3_vision(),
         prompt_encoder_config={"hidden_size": WIDTH, "image_size": 56},
+        image_size=56,
         mask_decoder_config=SMALL_HEADS,
         memory_attention_feed_forward_hidden_size=32,
         memory_attention_rope_feat_sizes=[4, 4],

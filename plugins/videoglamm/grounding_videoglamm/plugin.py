@@ -65,13 +65,6 @@ def grounding_entries() -> Sequence[Entry]:
             "published VideoGLaMM checkpoints",
         ),
         Entry(
-            "converter",
-            "sa2va-decoder",
-            f"{here}.sa2va:Sa2vaDecoderConverter",
-            HINT,
-            "Sa2VA from a [SEG] state to masks",
-        ),
-        Entry(
             "recipe",
             "videoglamm",
             f"{here}:recipes/videoglamm.yaml",

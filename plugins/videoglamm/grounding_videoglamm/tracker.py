@@ -33,11 +33,21 @@ class TrackerConfig(ComponentConfig):
     """How a tracker decodes."""
 
     mode: Literal["framewise", "memory"] = Field(
-        description="Decode each frame by itself with the prompt, or prompt frame 0 and track by memory."
+        description="Decode each frame by itself with the prompt, or prompt the first and track by memory."
+    )
+    prompted_frames: int = Field(
+        default=1,
+        ge=1,
+        description="Memory: so many first frames get the prompt, each by itself; the rest is tracked.",
     )
     prompt_tokens: int = Field(default=1, ge=1, description="Embeddings that prompt one mask together.")
-    hide_absent: bool = Field(
-        default=False, description="Framewise: no mask where the object score says that the object is absent."
+    hide_absent: bool | None = Field(
+        default=None,
+        description="No mask where the object score says that the object is absent; null: only with memory.",
+    )
+    binary_memory: bool = Field(
+        default=True,
+        description="Remember the masks of prompted frames as 0 and 1, as SAM 2's predictor does.",
     )
     multimask: bool = Field(
         default=True,
@@ -104,11 +114,13 @@ class Start:
     Attributes:
         sparse: (k, n, d) prompt tokens.
         multimask: choose among three masks.
+        frames: how many frames are prompted.
         masks: (k, 1, side, side) at the network's size, 0 to 1, taken as they are; None: predict them.
     """
 
     sparse: Tensor
     multimask: bool
+    frames: int = 1
     masks: Tensor | None = None
 
 
@@ -303,13 +315,13 @@ class Tracker(MaskDecoder):
             yield from logits
 
     def follow(self, scene: Scene[Features], prompts: Tensor) -> Iterator[Step]:
-        """Prompt frame 0, then track forward by memory: low-resolution masks, and what is remembered."""
+        """Prompt the first frames, then track forward by memory: low-resolution masks, what is remembered."""
         return self._remember(self.stream(scene), self._first(prompts), frames=len(scene.video))
 
     def _first(self, prompts: Tensor) -> Start:
-        """A first frame that is prompted with embeddings."""
+        """First frames that are prompted with embeddings."""
         tokens = torch.cat([self._padding(len(prompts)), prompts], dim=1)
-        return Start(tokens, multimask=self.config.multimask)
+        return Start(tokens, multimask=self.config.multimask, frames=self.config.prompted_frames)
 
     def propagate(
         self, scene: Scene[Features], prompts: SpatialPrompts, frame: int = 0
@@ -359,33 +371,39 @@ class Tracker(MaskDecoder):
         return Start(sparse[0].to(weight.dtype), multimask=points.shape[1] == 1)
 
     def _remember(self, batches: Iterable[Features], start: Start, *, frames: int) -> Iterator[Step]:
-        """Track through frames, the first of which is prompted; ``frames`` is the length of the video."""
-        memory = self.memory_class(self.network, bf16=self.config.bf16_memory, frames=frames)
+        """Track through frames, the first of which are prompted; ``frames`` is the length of the video."""
+        config = self.config
+        memory = self.memory_class(
+            self.network, bf16=config.bf16_memory, binary=config.binary_memory, frames=frames
+        )
         k = len(start.sparse)
         padding = self._padding(k)
         rows = torch.arange(k, device=padding.device)
-        first = True
+        index = -1
         for batch in batches:
             for place in range(len(batch)):
                 features = batch.pick(slice(place, place + 1)).pick(torch.zeros_like(rows))
-                if first:
+                index += 1
+                prompted = index < start.frames
+                if prompted:
                     conditioned, sparse = self.without_memory(features), start.sparse
                 else:
                     conditioned, sparse = memory.condition(features.coarse, features.position), padding
-                if first and start.masks is not None:
+                if prompted and start.masks is not None:
                     yield self._given(features, start.masks, memory)
-                    first = False
                     continue
-                multimask = start.multimask if first else self.config.multimask
+                multimask = start.multimask if prompted else self.config.multimask
                 masks, iou, tokens, score = self.masks(
                     features, conditioned, sparse[:, None], multimask=multimask
                 )
                 best = iou[:, 0].argmax(-1)
                 token = tokens[rows, 0, best if tokens.shape[2] > 1 else 0]
-                mask = masks[rows, 0, best]
-                logits = torch.where(score[:, 0, :, None] > 0, mask, Memory.ABSENT)
-                remembered, pointer = memory.add(features.coarse, logits, token, score[:, 0])
-                first = False
+                mask = logits = masks[rows, 0, best]
+                if config.hide_absent is not False:
+                    logits = torch.where(score[:, 0, :, None] > 0, mask, Memory.ABSENT)
+                remembered, pointer = memory.add(
+                    features.coarse, logits, token, score[:, 0], prompted=prompted
+                )
                 yield Step(logits, mask, iou[:, 0], score[:, 0], remembered, pointer)
 
     def _given(self, features: Features, masks: Tensor, memory: Memory) -> Step:
@@ -410,6 +428,6 @@ class Tracker(MaskDecoder):
         )
         token = tokens[torch.arange(len(masks), device=masks.device), 0, iou[:, 0].argmax(-1)]
         score = (masks > 0).flatten(1).any(1)[:, None].to(masks.dtype) * 20 - 10
-        remembered, pointer = memory.add(features.coarse, high[:, 0], token, score)
+        remembered, pointer = memory.add(features.coarse, high[:, 0], token, score, prompted=True)
         mask = low.to(masks.dtype)
         return Step(mask, mask, torch.ones_like(iou[:, 0]), score, remembered, pointer)

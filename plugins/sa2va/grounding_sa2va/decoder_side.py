@@ -1,7 +1,7 @@
 """The converter of Sa2VA's decoder side (arXiv 2501.04001): SAM 2 fed by ``[SEG]`` states.
 
-Its language models and image encoder are not among this package's components: what is made is the part of a
-recipe, and of its weights, from a ``[SEG]`` state to masks. Complete it with ``extends``.
+What is made is the part of a recipe, and of its weights, from a ``[SEG]`` state to masks. Complete it with
+``extends``; the model as it is published is :class:`grounding_sa2va.model.Sa2va`.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from grounding_videoglamm.adapters import MlpPromptAdapter
+from grounding_videoglamm.convert import sam2_options
+from grounding_videoglamm.sam2 import Sam2Decoder
 from torch import nn
 
 from grounding_core.errors import CheckpointError
-from grounding_core.interfaces.converter import Converter, Facts, Shape, rename
-from grounding_videoglamm.adapters import MlpPromptAdapter
-from grounding_videoglamm.convert import sam2_options
-from grounding_videoglamm.keys import sam2_rules
-from grounding_videoglamm.sam2 import Sam2Decoder
+from grounding_core.interfaces.converter import Converter, Facts, Shape
+from grounding_sa2va.layout import ADAPTER, DECODER_RULES, SAM2
 
-SAM2 = "grounding_encoder.sam2_model."
-ADAPTER = "text_hidden_fcs.0.weight"
+DECODING = {"mode": "memory", "prompted_frames": 5, "hide_absent": False, "binary_memory": False}
+"""What the published code does with SAM 2, beside its sizes."""
 
 
 class Sa2vaDecoderConverter(Converter):
     """Sa2VA's L→V adapter and SAM 2. Its ``[SEG]`` state is the one after reading the token."""
 
     about = "Sa2VA's decoder side"
-    rules = (rename("text_hidden_fcs.{n}.{x}", "prompt_adapter.project.{n}.{x}"), *sam2_rules(SAM2))
+    rules = DECODER_RULES
 
     def __init__(self) -> None:
         self._width = 0
@@ -43,7 +43,7 @@ class Sa2vaDecoderConverter(Converter):
             "name": "sa2va-decoder",
             "description": "Sa2VA from a [SEG] state to masks; add the parts before it",
             "prompt_adapter": {"type": "mlp"},
-            "mask_decoder": {"type": "sam2", "mode": "memory", **sam2_options(config)},
+            "mask_decoder": {"type": "sam2", **DECODING, **sam2_options(config)},
             "seg": {"token": "[SEG]", "state": "consuming", "norm": "after"},
         }
         return Facts(recipe, ("language_model.{x}", "vision_model.{x}", "mlp1.{x}"))
