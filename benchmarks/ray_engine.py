@@ -175,8 +175,11 @@ def session(address: str | None) -> Iterator[Any]:
     own = not ray.is_initialized()
     if own:
         try:
-            # Without an address nothing outside this machine can reach it.
-            here = {} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+            here: dict[str, Any] = {}
+            if address is None:  # nothing outside this machine can reach it
+                here = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+            elif address.startswith("127."):  # Ray would look for our node at the machine's outer address
+                here = {"_node_ip_address": address.partition(":")[0]}
             ray.init(address=address or "local", log_to_driver=False, logging_level="error", **here)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise GroundingError(

@@ -26,6 +26,7 @@ NOT_RUN = {
     "grounding train": "takes hours; tests/test_train_cli.py runs a few steps",
     "grounding data prepare sprites --split train": "takes minutes; other splits are run",
     "accelerate launch": "needs several processes",
+    "torchrun": "needs several processes; tests/benchmarks/test_engines.py launches two",
     "grounding check videoglamm-tiny --set prompt_adapter.type=linear": "run below with its plugin installed",
     "grounding plugin new": "tests/test_scaffold.py runs what it writes",
     "pytest grounding-my-decoder": "tests/test_scaffold.py runs it",

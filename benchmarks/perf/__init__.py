@@ -1,1 +1,1 @@
-"""How fast scoring is and how much memory it takes, measured on this machine."""
+"""How fast everything is and how much memory it takes, measured on this machine; one program a question."""

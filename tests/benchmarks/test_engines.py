@@ -107,15 +107,15 @@ def test_launched_processes_share_a_run_and_go_on_after_a_crash(
 
 @pytest.fixture
 def cluster(harness: Harness) -> Iterator[Any]:
-    """Two nodes on this machine, reachable from it alone."""
+    """Two nodes on this machine, reachable from it alone (Ray replaces 127.0.0.1 by an outer address)."""
     pytest.importorskip("ray")
     utils = pytest.importorskip("ray.cluster_utils")
     before = dict(os.environ)
     os.environ.update(harness.environment)
     started = utils.Cluster()
     try:
-        started.add_node(num_cpus=1, node_ip_address="127.0.0.1", include_dashboard=False)
-        started.add_node(num_cpus=1, node_ip_address="127.0.0.1")
+        started.add_node(num_cpus=1, node_ip_address="127.0.0.2", include_dashboard=False)
+        started.add_node(num_cpus=1, node_ip_address="127.0.0.2")
         yield started
     finally:
         started.shutdown()
