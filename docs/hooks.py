@@ -125,6 +125,7 @@ def _options(target: str) -> str:
     for option, field in fields.items():
         kind = getattr(field.annotation, "__name__", None) if "[" not in str(field.annotation) else None
         text = (kind or str(field.annotation).replace("typing.", "")).replace("|", "or")
+        text = re.sub(r"[\w.]+\.(\w+)", r"\1", text)
         default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
         rows.append(f"| `{option}` | {text} | {default} | {field.description or ''} |")
     return "\n".join(rows) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 
 NOT_RUN = {
     "pip install": "changes the environment; .ci/run does it in a fresh one",
@@ -107,6 +108,45 @@ def test_options_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_python_parses(page: Path) -> None:
     for number, block in enumerate(blocks(page, "python")):
         compile(block, f"{page.name}#{number}", "exec")
+
+
+PYTHON_NOT_RUN = {
+    "import numpy as np\nfrom grounding_core import": "the README's plugin; installed below",
+    "import httpx": "needs a server; plugins/demo/tests/test_api.py asks one",
+    "from grounding_core.hookspecs import Entry": "the plugin of the guide; installed below",
+    "from grounding_core.interfaces.adapters": "the plugin of the guide; installed below",
+    "from collections.abc import Sequence": "the encoder of the guide; tested below",
+    "from grounding_core.testing import": "classes that every plugin here has in its tests",
+    "from transformers import ViTConfig": "the encoder's test; run below",
+    "model.push_to_hub": "needs a hub; tests/test_pretrained.py has one",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_runs(page: Path, tmp_path: Path) -> None:
+    """All blocks of a page in order, in one program, beside the clips that they name."""
+    chosen = [block for block in blocks(page, "python") if not block.startswith(tuple(PYTHON_NOT_RUN))]
+    if not chosen:
+        pytest.skip("has none to run")
+    prepare = "data prepare sprites --split val --videos 3 --out sprites-data"
+    subprocess.run([*MODULE["grounding"], *prepare.split()], cwd=tmp_path, check=True, capture_output=True)
+    shutil.copy(tmp_path / "sprites-data/vidstg/video/val/val_00000.mp4", tmp_path / "clip.mp4")
+    _film(tmp_path / "film.mp4")
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(chosen)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _film(path: Path) -> None:
+    """Long enough for a clip to be cut from it."""
+    import numpy as np
+
+    from grounding_core import GroundedText, Video
+    from grounding_core.render import write_overlay
+
+    write_overlay(Video.open(np.zeros((1820, 32, 32, 3), np.uint8), fps=25), GroundedText(""), path)
 
 
 def install(project: Path, target: Path) -> None:

@@ -86,7 +86,7 @@ def answer_html(answer: GroundedText, *, frames: int = FRAMES, longest: int = LO
     if not answer.tracks and answer.video is None:
         return words
     shown, layers = answer_layers(answer, frames=frames, longest=longest)
-    return f'<div style="max-width:640px">{mounted(shown, layers, words)}</div>'
+    return f'<div style="max-width:480px">{mounted(shown, layers, words)}</div>'
 
 
 def mounted(shown: Json, layers: Sequence[Json], fallback: str = "") -> str:
