@@ -18,6 +18,7 @@ from test_clair import Handler, Server, says, serve  # noqa: F401
 from benchmarks.annotate.items import Item, Thing, View
 from benchmarks.annotate.pipeline import AnnotateConfig, annotate
 from benchmarks.annotate.steps import Kept, Notes, build
+from benchmarks.annotate.writers import plain
 from benchmarks.datasets.markup import parse
 from benchmarks.datasets.video_gcg import VideoGCG
 from grounding_core.config import Part
@@ -219,6 +220,24 @@ def test_questions_by_a_model_are_checked(classes: Path, serve: Callable[..., Se
     assert manifest["cost"] > 0
     aside = (classes.parent / "out/annotate-val.aside.jsonl").read_text()
     assert "no object 9" in aside and "begin with Q:" in aside
+
+
+@pytest.mark.parametrize(
+    ("saying", "marked"),
+    [
+        ("the whale that leaves first", "[the whale](0) that leaves first"),
+        (
+            "The red horse passes in front of the balloon.",
+            "[The red horse](0) that passes in front of the balloon",
+        ),
+        ("the blue object is on the right", "[the blue object](0) that is on the right"),
+        ("the red glasses on the table", "[the red glasses on the table](0)"),
+        ("bus", "[a bus](0)"),
+    ],
+)
+def test_without_a_model_the_words_that_name_an_object_are_guessed(saying: str, marked: str) -> None:
+    item = Item("x", lambda: VIDEO, (Thing(0, "", (saying,)),))
+    assert plain(item, {}) == f"The video shows {marked}."
 
 
 def test_limits_end_a_run_that_goes_on_later(classes: Path, serve: Callable[..., Server]) -> None:  # noqa: F811
