@@ -7,6 +7,7 @@
 ``<!-- checks: package.module:Class -->`` becomes the list of what a conformance class tests;
 ``<!-- plugins: kind, kind -->`` becomes a table of what the distributions of this repository offer;
 ``<!-- kinds: -->`` becomes the list of all kinds, and ``<!-- plugins: all -->`` a table of all of them;
+``<!-- published: rows -->`` and ``<!-- published: protocols -->`` become what benchmarks/published/ holds;
 ``<!-- include: FILE -->`` becomes a Markdown file of the repository, without its title;
 ``<!-- notebook: FILE -->`` becomes a notebook's words and code;
 ``<!-- inline: FILE -->`` becomes a picture that takes the page's colours;
@@ -23,6 +24,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, get_args
 
+import yaml
 from mkdocs.utils import get_relative_url
 from typer.testing import CliRunner
 
@@ -46,6 +48,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         "measures": _measures,
         "checks": _checks,
         "plugins": _plugins,
+        "published": _published,
         "include": _include,
         "notebook": _notebook,
         "kinds": _kinds,
@@ -129,6 +132,37 @@ def _options(target: str) -> str:
         default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
         rows.append(f"| `{option}` | {text} | {default} | {field.description or ''} |")
     return "\n".join(rows) + "\n"
+
+
+def _published(what: str) -> str:
+    folder = DOCS.parent / "benchmarks" / "published"
+    if what == "protocols":
+        found = yaml.safe_load((folder / "protocols.yaml").read_text(encoding="utf-8"))
+        rows = ["| of | fact | |", "| --- | --- | --- |"]
+        for group in ("tasks", "datasets"):
+            for name, facts in found[group].items():
+                rows += [f"| `{name}` | {fact} | {text} |" for fact, text in facts.items()]
+        return "\n".join(rows) + "\n"
+    labels = {
+        (task, measure.key): measure.label
+        for task in registry().names("task")
+        for measure in registry().load("task", task).measures
+    }
+    rows = ["| data | system | measure | value | source |", "| --- | --- | --- | ---: | --- |"]
+    lines = []
+    for system in yaml.safe_load((folder / "reference_rows.yaml").read_text(encoding="utf-8")):
+        for row in system["rows"]:
+            note = f"; {row['note']}" if row.get("note") else ""
+            label = labels[row["task"], row["measure"]]
+            cells = (
+                f"`{row['data']}`",
+                system["system"],
+                label,
+                f"{row['value']:.1f}",
+                system["source"] + note,
+            )
+            lines.append((row["task"], row["data"], label, -row["value"], f"| {' | '.join(cells)} |"))
+    return "\n".join([*rows, *(line[-1] for line in sorted(lines))]) + "\n"
 
 
 def _include(name: str) -> str:
