@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from grounding_core.plugins import registry
+from grounding_core.testing import GrounderConformance
 
-TESTS = sorted((Path(__file__).resolve().parent.parent / "plugins").glob("*/tests/*.py"))
+TESTS = [Path(__file__), *sorted((Path(__file__).resolve().parent.parent / "plugins").glob("*/tests/*.py"))]
 KITS = {
     "image_encoder": "ImageEncoderConformance",
     "video_encoder": "VideoEncoderConformance",
@@ -22,8 +23,20 @@ KITS = {
 }
 
 
+class TestChunked(GrounderConformance):
+    """The core's own: pieces of three frames, around the shipped model."""
+
+    name = "chunked"
+    options = {  # noqa: RUF012
+        "recipe": "videoglamm-tiny",
+        "overrides": ["generation.max_new_tokens=12"],
+        "length": 3,
+        "overlap": 1,
+    }
+
+
 def conforming() -> Iterator[tuple[str, str]]:
-    """Kit and name of every class that pytest collects in the plugins' tests."""
+    """Kit and name of every class that pytest collects in the plugins' tests, and here."""
     for file in TESTS:
         classes = {
             node.name: node for node in ast.parse(file.read_text()).body if isinstance(node, ast.ClassDef)
