@@ -42,9 +42,16 @@ def open_demo(service: Service, clips: Path | None = None) -> Iterator[FastAPI]:
         app.mount(f"/{MEDIA}", StaticFiles(directory=media))
         fonts = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
         theme = gr.themes.Soft(primary_hue="teal", font=fonts, font_mono=["ui-monospace", "monospace"])
-        # Gradio's own shade is too light for white letters.
+        # Gradio's own shades leave too little contrast to read.
         theme.set(
-            button_primary_background_fill="*primary_700", button_primary_background_fill_hover="*primary_800"
+            button_primary_background_fill="*primary_700",
+            button_primary_background_fill_hover="*primary_800",
+            button_primary_background_fill_dark="*primary_700",
+            button_primary_background_fill_hover_dark="*primary_800",
+            block_title_text_color="*primary_800",
+            block_title_background_fill_dark="*primary_800",
+            input_placeholder_color="*neutral_500",
+            input_placeholder_color_dark="*neutral_300",
         )
         yield gr.mount_gradio_app(
             app,
