@@ -65,4 +65,5 @@ class TextMatch(FrameSelector):
 def _unit(found: Any) -> Tensor:
     """Embeddings (n, d) of length 1; newer releases of transformers wrap them in an output."""
     embeddings: Tensor = found if isinstance(found, Tensor) else found.pooler_output
-    return embeddings / embeddings.norm(dim=-1, keepdim=True)
+    lengths: Tensor = embeddings.norm(dim=-1, keepdim=True)
+    return embeddings / lengths
