@@ -55,7 +55,10 @@ def stages(planned: Plan) -> dict[str, float]:
         width = planned.specs["language_model"].width
         prefix = torch.empty(1, visual, width)
         decoder = network.get_decoder()
-        found["prefill, a video"] = count(lambda: decoder(inputs_embeds=prefix, use_cache=False))
+        mask = torch.empty(1, 1, visual, visual)  # transformers would look at values to make its own
+        found["prefill, a video"] = count(
+            lambda: decoder(inputs_embeds=prefix, attention_mask=mask, use_cache=False)
+        )
         weights = sum(parameter.numel() for parameter in network.parameters())
         found["question or answer, a token"] = 2.0 * weights
         found |= _tracker(planned)

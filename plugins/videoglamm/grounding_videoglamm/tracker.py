@@ -25,6 +25,9 @@ from grounding_core.scene import Scene
 from grounding_core.video import Video
 from grounding_videoglamm.sam2_memory import Memory
 
+AT_ONCE = 64
+"""Masks decoded together, so that many objects in a batch of frames take no more memory than few."""
+
 CORNERS = (2.0, 3.0)
 """Labels of a box's corners among a prompt's points."""
 
@@ -306,13 +309,18 @@ class Tracker(MaskDecoder):
 
     def _framewise(self, scene: Scene[Features], prompts: Tensor) -> Iterator[Tensor]:
         """Low-resolution logits (k, h, w) of each frame; every frame gets the same prompts."""
-        for features in self.stream(scene):
-            sparse = prompts[None].expand(len(features), -1, -1, -1)
-            masks, _, _, score = self.masks(features, self.without_memory(features), sparse, multimask=False)
-            logits = masks[:, :, 0]
-            if self.config.hide_absent:
-                logits = torch.where(score[..., None] > 0, logits, -1.0)
-            yield from logits
+        step = max(AT_ONCE // len(prompts), 1)
+        for batch in self.stream(scene):
+            for start in range(0, len(batch), step):
+                features = batch.pick(slice(start, start + step))
+                sparse = prompts[None].expand(len(features), -1, -1, -1)
+                masks, _, _, score = self.masks(
+                    features, self.without_memory(features), sparse, multimask=False
+                )
+                logits = masks[:, :, 0]
+                if self.config.hide_absent:
+                    logits = torch.where(score[..., None] > 0, logits, -1.0)
+                yield from logits
 
     def follow(self, scene: Scene[Features], prompts: Tensor) -> Iterator[Step]:
         """Prompt the first frames, then track forward by memory: low-resolution masks, what is remembered."""
