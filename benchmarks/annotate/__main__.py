@@ -175,12 +175,12 @@ def main(
     Console(highlight=False).print(table)
 
 
-_SILENT = {"questions": Part(type="none")}
+_SILENT = Part(type="none")
 STANDARD = {
-    "boxes": AnnotateConfig(**_SILENT),
-    "grabcut": AnnotateConfig(masks=Part(type="grabcut"), **_SILENT),
+    "boxes": AnnotateConfig(questions=_SILENT),
+    "grabcut": AnnotateConfig(masks=Part(type="grabcut"), questions=_SILENT),
     "grabcut-measured": AnnotateConfig(
-        masks=Part(type="grabcut"), describer=Part(type="measured"), **_SILENT
+        masks=Part(type="grabcut"), describer=Part(type="measured"), questions=_SILENT
     ),
 }
 """Recipes that need no model: filled boxes, GrabCut, and GrabCut with objects described by measuring."""

@@ -47,9 +47,10 @@ class GrabCut(Step):
         found = {}
         for thing in things:
             if thing.sparse and thing.boxes:
-                frame = max(thing.boxes, key=lambda i: _area(thing.boxes[i]))
-                prompts = SpatialPrompts(boxes=np.array([thing.boxes[frame]], dtype=np.float64))
-                found[thing.id] = list(self.redraw(video, frame, prompts).frames)
+                boxes = thing.boxes
+                largest = max(boxes, key=lambda i: _area(boxes[i]))
+                prompts = SpatialPrompts(boxes=np.array([boxes[largest]], dtype=np.float64))
+                found[thing.id] = list(self.redraw(video, largest, prompts).frames)
             else:
                 found[thing.id] = [None] * len(video)
         dense = [thing for thing in things if not thing.sparse]

@@ -12,8 +12,17 @@ from benchmarks.annotate.steps import Notes, Step
 from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.masks import MaskTrack
 
-HUES = ((15, "red"), (42, "orange"), (68, "yellow"), (165, "green"), (200, "cyan"), (255, "blue"))
-HUES += ((290, "purple"), (335, "pink"), (361, "red"))
+HUES = (
+    (15, "red"),
+    (42, "orange"),
+    (68, "yellow"),
+    (165, "green"),
+    (200, "cyan"),
+    (255, "blue"),
+    (290, "purple"),
+    (335, "pink"),
+    (361, "red"),
+)
 """Upper end of each hue in degrees, and its name."""
 SHARE = 0.4
 """Share of an object's pixels that a colour has if the object is called by it."""

@@ -169,7 +169,8 @@ class Worker:
     def outcomes(self, source: Source) -> Iterator[None]:
         """Make the outcome of each item; yields after each."""
         for id, load in zip(source.ids, source.items, strict=True):
-            yield self.outcome(id, load)
+            self.outcome(id, load)
+            yield
 
     def outcome(self, id: str, load: Callable[[Notes], Item]) -> None:
         """Make the file that holds what became of an item, if it is not there."""
@@ -248,7 +249,7 @@ def _loaded(load: Callable[[Notes], Item], notes: Notes) -> Item:
 
 
 def _codes(track: MaskTrack) -> list[str | None]:
-    return [code and code.decode("ascii") for code in track.frames]
+    return [None if code is None else code.decode("ascii") for code in track.frames]
 
 
 def _written(made: _Made) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from pydantic import Field, ValidationError
@@ -62,13 +62,15 @@ class Speaker(Protocol):
 
     Attributes:
         name: of the model, for provenance.
-        facts: what its answers depend on beside the question.
         pictures: whether it takes pictures.
     """
 
     name: str
-    facts: Mapping[str, Any]
     pictures: bool
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What its answers depend on beside the question."""
 
     def ask(self, messages: Sequence[Message]) -> tuple[str, Usage]:
         """The answer, and what it took.
@@ -88,7 +90,6 @@ class Asked:
         self.name, self.pictures = options.model, options.pictures
         self._options = options
         self._sampling = {"temperature": options.temperature, "max_tokens": options.max_tokens}
-        self.facts = {"model": options.model, **self._sampling}
         self._endpoint = Endpoint(
             options.base_url,
             options.model,
@@ -100,6 +101,11 @@ class Asked:
         )
         self._spent = Usage()
         self._next = 0.0
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The model and its sampling, wherever it is."""
+        return {"model": self.name, **self._sampling}
 
     def ask(self, messages: Sequence[Message]) -> tuple[str, Usage]:
         """The endpoint's answer; waits where it must not be asked so often."""
@@ -133,14 +139,18 @@ class Generating:
     def __init__(self, options: LanguageModelOptions) -> None:
         self._options = options
         self.name = str(options.model.options.get("weights") or options.model.type)
-        self.facts = options.model_dump(mode="json")
         component = registry().load("language_model", options.model.type)
         try:
             config = component.Config.model_validate(options.model.options)
         except ValidationError as error:
             raise RecipeError("annotation", validation_problems(error, "model")) from error
-        self._build = lambda: component(config, special_tokens=[], norm="after").eval()
+        self._build: Callable[[], Any] = lambda: component(config, special_tokens=[], norm="after").eval()
         self._model: Any = None
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """All its options."""
+        return self._options.model_dump(mode="json")
 
     def ask(self, messages: Sequence[Message]) -> tuple[str, Usage]:
         import torch

@@ -42,7 +42,7 @@ class VideoGCG(Dataset):
         path = self.root / _annotation_file(split)
         content = read_json(path, SOURCE)
         folders = _frame_folders(self.root, split)
-        found = []
+        found: list[Sample] = []
         with reading(path, "the file"):
             masks: dict[int, dict[int, Any]] = {}
             for annotation in content["annotations"]:

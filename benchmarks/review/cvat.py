@@ -131,12 +131,12 @@ def read(review: Review, path: Path, who: str) -> list[Change]:
                 frames[index] = drawn | frames[index] if index in frames else drawn
     changes = []
     known = {track.id: track.frames for track in text.tracks}
-    for id in sorted({*masks, *known}):
-        shown = masks.get(id, {})
-        frames = [encode(shown[i]) if i in shown else None for i in range(len(video))]
-        if tuple(frames) != known.get(id):
-            codes = [code and code.decode("ascii") for code in frames]
-            values = {"track": id, "masks": codes, "size": list(video.size), "drawn": "CVAT"}
+    for number in sorted({*masks, *known}):
+        shown = masks.get(number, {})
+        drawn_now = [encode(shown[i]) if i in shown else None for i in range(len(video))]
+        if tuple(drawn_now) != known.get(number):
+            codes = [None if code is None else code.decode("ascii") for code in drawn_now]
+            values = {"track": number, "masks": codes, "size": list(video.size), "drawn": "CVAT"}
             changes.append(Change.now(key, "mask", who, **values))
     if caption is not None and caption.strip() and caption != marked(Caption(text.text, text.spans)):
         changes.append(Change.now(key, "caption", who, marked=caption))
