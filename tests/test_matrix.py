@@ -17,7 +17,7 @@ import pytest
 from grounding_core.plugins import registry
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "matrix.md"
-GENERATED = re.compile(r"(<!-- (matrix|parts) -->\n\n).*?(?=\n\n<!-- end -->)", re.DOTALL)
+GENERATED = re.compile(r"(<!-- (matrix|parts) -->\n\n)(?:(?!<!--).)*(?=\n\n<!-- end -->)", re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,9 @@ def problem(choice: matrix.Choice, weights: dict[str, Path]) -> str:
 def written(passed: list[matrix.Choice]) -> str:
     """The page with these results."""
     parts = {"matrix": matrix.table(passed), "parts": matrix.legend()}
-    return GENERATED.sub(lambda found: found[1] + parts[found[2]], PAGE.read_text(encoding="utf-8"))
+    page, places = GENERATED.subn(lambda found: found[1] + parts[found[2]], PAGE.read_text(encoding="utf-8"))
+    assert places == len(parts), f"{PAGE} has lost a place for a table"
+    return page
 
 
 @pytest.mark.parametrize("choice", matrix.pairwise(), ids=" + ".join)

@@ -50,7 +50,6 @@ class TestEdgeTam(MaskDecoderConformance):
         return {"weights": str(standin.edgetam(folder / "edgetam")), "mode": "memory"}
 
 
-@pytest.mark.slow
 class TestSam3(MaskDecoderConformance):
     name = "sam3"
     # The coarsest of the four feature maps is the detector's.
@@ -62,7 +61,6 @@ class TestSam3(MaskDecoderConformance):
         return {"weights": str(standin.sam3(folder / "sam3")), "mode": "memory", "prompt_tokens": 2}
 
 
-@pytest.mark.slow
 class TestSam3Framewise(TestSam3):
     unreached = (*TestSam3.unreached, *MEMORY)
 
