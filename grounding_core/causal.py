@@ -94,6 +94,10 @@ class CausalLM(LanguageModel):
     def end_id(self) -> int:
         return int(self.tokenizer.eos_token_id)
 
+    def embeddings(self) -> Tensor:
+        weight: Tensor = self.network.get_input_embeddings().weight
+        return weight
+
     @property
     def end_ids(self) -> frozenset[int]:
         """All ids that end an answer."""

@@ -53,6 +53,18 @@ class Plan:
     context: int = 0
     selector: PlannedPart | None = None
 
+    @property
+    def visual_length(self) -> int:
+        """Visual tokens that the language model reads of a video."""
+        return fused_length(self.recipe, self.visual_tokens)
+
+
+def fused_length(recipe: Recipe, visual: Mapping[str, int]) -> int:
+    """Tokens of both branches together: one after the other, or added place by place."""
+    if recipe.sampling is not None and recipe.sampling.fusion == "add":
+        return min(visual.values(), default=0)
+    return sum(visual.values())
+
 
 def plan(recipe: Recipe, *, tasks: Sequence[str] = ()) -> Plan:
     """Resolve names, validate options, check widths, grids, frame counts and the context budget.
@@ -255,18 +267,44 @@ def _check_tokens(
             visual[branch] = adapter.component.num_tokens(adapter.config, source, frames)
         except GroundingError as error:
             problems.append((f"{branch}_adapter", str(error)))
+    _check_fusion(recipe, parts, specs, visual, problems)
     language: LanguageSpec | None = specs.get("language_model")
-    need = sum(visual.values()) + recipe.generation.max_new_tokens
+    length = fused_length(recipe, visual)
+    need = length + recipe.generation.max_new_tokens
     if language is not None and need >= language.context:
         problems.append(
             (
                 "language_model",
-                f"context of {language.context} tokens is too short for {sum(visual.values())} visual tokens "
+                f"context of {language.context} tokens is too short for {length} visual tokens "
                 f"and answers of {recipe.generation.max_new_tokens}; "
                 "use fewer frames, more pooling or shorter answers",
             )
         )
     return visual
+
+
+def _check_fusion(
+    recipe: Recipe,
+    parts: Mapping[str, PlannedPart],
+    specs: Mapping[str, Any],
+    visual: Mapping[str, int],
+    problems: list[tuple[str, str]],
+) -> None:
+    """Tokens are added only where those of both branches stand for the same places and times."""
+    if recipe.sampling is None or recipe.sampling.fusion != "add" or len(visual) < 2:
+        return
+    grids = {}
+    for branch in visual:
+        adapter = parts[f"{branch}_adapter"]
+        grids[branch] = adapter.component.grid(adapter.config, specs[f"{branch}_encoder"])
+    if None in grids.values() or len(set(grids.values())) > 1 or visual["image"] % visual["video"]:
+        told = ", ".join(f"{branch}_adapter {grid or 'none'}" for branch, grid in grids.items())
+        problems.append(
+            (
+                "sampling.fusion",
+                f"add needs tokens of the same grid of places from both branches; there are {told}",
+            )
+        )
 
 
 def _check_decoder(

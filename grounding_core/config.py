@@ -73,6 +73,12 @@ class Sampling(_Strict):
     select: Part | None = Field(
         default=None, description="A frame selector that chooses the frames; null: evenly spread."
     )
+    fusion: Literal["concat", "add"] = Field(
+        default="concat",
+        description="How the tokens of both branches meet: all of the image branch, then all of the video "
+        "branch, as VideoGLaMM has them; or added place by place, which binds what a thing is to what it "
+        "does.",
+    )
 
 
 class Seg(_Strict):

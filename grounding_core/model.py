@@ -233,7 +233,14 @@ class GroundingModel(nn.Module):
             tokens.append(self.image_adapter(_like(self.image_encoder(clips), self.image_adapter)))
         if self.video_encoder is not None and self.video_adapter is not None and not image_only:
             tokens.append(self.video_adapter(_like(self.video_encoder(clips), self.video_adapter)))
-        return torch.cat(tokens, dim=1)
+        if self.sampling.fusion == "concat" or len(tokens) == 1:
+            return torch.cat(tokens, dim=1)
+        image, video = tokens
+        # Frames that the video encoder sees as one: the image branch's are averaged.
+        stride = image.shape[1] // video.shape[1]
+        places = self.plan.visual_tokens["image"] // self.sampling.frames
+        spread = image.reshape(len(image), -1, stride, places, image.shape[-1]).mean(2)
+        return spread.flatten(1, 2) + video
 
     # ---- ask many --------------------------------------------------------------------------------
 

@@ -102,6 +102,13 @@ KINDS = {
         ["video_encoder.type=striding"],
         {"sampling.frames": "8 is not a multiple of the 12 frames video_encoder takes"},
     ),
+    "fusion": (
+        ["sampling.fusion=add", "image_adapter.grid=[8,8]", "video_adapter.grid=[4,4]"],
+        {
+            "sampling.fusion": "add needs tokens of the same grid of places from both branches; there are "
+            "image_adapter (8, 8), video_adapter (4, 4)"
+        },
+    ),
     "context": (
         ["language_model.context=700"],
         {

@@ -255,3 +255,19 @@ def test_prompts_of_more_than_a_state(tmp_path: Path, prompts: tuple[str, ...], 
     assert any(reached)
     seen = model.image_adapter.project[0].weight.grad
     assert (seen is not None) == bool(clips)
+
+
+def test_branches_added_place_by_place(tmp_path: Path) -> None:
+    """A token is the sum of what both branches say of one place; frames seen together are averaged."""
+    same = ("image_adapter.grid=[8,8]", "video_adapter.grid=[8,8]", "video_encoder.tubelet=2")
+    model = small_model(tmp_path, *same, "sampling.fusion=add").eval()
+    clip = torch.randint(0, 256, (8, 48, 64, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        found = model.visual_tokens([clip])
+        image = model.image_adapter(model.image_encoder([clip]))
+        video = model.video_adapter(model.video_encoder([clip]))
+    assert model.plan.visual_length == found.shape[1] == video.shape[1] == 4 * 64
+    frames = image.unflatten(1, (8, 64))
+    for time in range(4):
+        expected = frames[:, 2 * time : 2 * time + 2].mean(1) + video.unflatten(1, (4, 64))[:, time]
+        torch.testing.assert_close(found.unflatten(1, (4, 64))[:, time], expected)

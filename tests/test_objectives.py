@@ -12,9 +12,10 @@ from small import small_model
 from torch.nn import functional as F
 from training_runs import CONFIG, make_samples
 
-from grounding_core.errors import CheckpointError
+from grounding_core.errors import CheckpointError, GroundingError
 from grounding_core.interfaces.dataset import Sample, Truth
 from grounding_core.masks import MaskTrack
+from grounding_core.training.aligned import Aligned
 from grounding_core.training.answers import AnswerItems, Answers, Names, collate
 from grounding_core.training.config import LossWeights
 from grounding_core.training.data import by_video
@@ -231,3 +232,30 @@ def test_recomputing_activations_changes_no_gradient(samples: list[Sample], tmp_
         losses(model(batch), batch, CONFIG.losses)["total"].backward()
         gradients.append([p.grad for p in model.image_encoder.parameters() if p.grad is not None])  # type: ignore[union-attr]
     assert gradients[0] and all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+
+
+def test_visual_tokens_approach_the_embeddings_of_their_words(samples: list[Sample], tmp_path: Path) -> None:
+    model = small_model(tmp_path).train()
+    captioned = by_video([s for s in samples if s.query.kind == "describe"])
+    config = CONFIG.model_copy(update={"objective": "aligned"})
+    frozen = [*model.image_encoder.parameters(), *model.language_model.parameters()]  # type: ignore[union-attr]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    objective = Aligned(model, config, captioned)
+    items = [item for i in range(3) if not isinstance(item := objective.items[(0, i)], str)]
+    optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=1e-2)
+    history = []
+    for _ in range(25):
+        parts = objective(objective.collate(items))
+        parts["total"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        history.append({name: part.item() for name, part in parts.items()})
+    assert set(history[0]) == {"image", "video", "total"}
+    assert all(history[-1][name] < 0.95 * history[0][name] for name in history[0]), history
+    assert all(p.grad is None for p in frozen)
+    for adapter in (model.image_adapter, model.video_adapter):
+        for parameter in adapter.parameters():  # type: ignore[union-attr]
+            parameter.requires_grad_(False)
+    with pytest.raises(GroundingError, match=r"No trained adapter"):
+        Aligned(model, config, captioned)

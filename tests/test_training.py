@@ -244,16 +244,17 @@ def test_two_processes_share_the_steps(tmp_path: Path) -> None:
     registry().load("dataset", "sprites")().prepare(tmp_path, split="val", videos=4)
     options = (*SMALL, "training.stages=[]", "training.steps=2", "training.validate_every=1")
     small = [word for item in (*options, "training.validate_videos=1") for word in ("--set", item)]
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command = ["-m", "grounding_core.cli", "train", "videoglamm-tiny", "--data", "sprites:val", *small]
     files = ["--data-root", str(tmp_path), "--out", str(tmp_path / "run"), "--validation", "sprites:val"]
     done = subprocess.run(
-        [*launch, "--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no", *command, *files],
+        [*launch, *command, *files],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    assert "2 processes" in done.stderr
     assert [row["step"] for row in rows(tmp_path / "run") if "total" in row] == [1, 2]
     assert (tmp_path / "run" / "best" / "model.safetensors").is_file()

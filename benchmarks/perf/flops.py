@@ -51,7 +51,7 @@ def stages(planned: Plan) -> dict[str, float]:
         network = language.component.outline(
             language.config, **neighbours(planned, "language_model")
         ).network.eval()
-        visual = sum(planned.visual_tokens.values())
+        visual = planned.visual_length
         width = planned.specs["language_model"].width
         prefix = torch.empty(1, visual, width)
         decoder = network.get_decoder()

@@ -75,7 +75,7 @@ def _print_plan(planned: Plan) -> None:
     console = Console()
     console.print(table)
     if planned.visual_tokens:
-        counts = " + ".join(f"{count} {branch}" for branch, count in planned.visual_tokens.items())
-        total = sum(planned.visual_tokens.values())
-        console.print(f"{total} visual tokens ({counts}) of a context of {planned.context}")
+        sign = "on" if planned.visual_length < sum(planned.visual_tokens.values()) else "+"
+        counts = f" {sign} ".join(f"{count} {branch}" for branch, count in planned.visual_tokens.items())
+        console.print(f"{planned.visual_length} visual tokens ({counts}) of a context of {planned.context}")
     console.print(f"fingerprint {planned.recipe.fingerprint()}", highlight=False)

@@ -117,7 +117,7 @@ def _print_parts(planned: Plan, parts: list[PartOutline]) -> None:
     for plugin in dict.fromkeys(part.plugin for part in parts):
         own = dict.fromkeys(part.component for part in parts if part.plugin == plugin)
         console.print(f"{plugin}: {', '.join(own)}", style="dim", highlight=False, markup=False)
-    visual, answer = sum(planned.visual_tokens.values()), planned.recipe.generation.max_new_tokens
+    visual, answer = planned.visual_length, planned.recipe.generation.max_new_tokens
     left = planned.context - visual - answer
     console.print(
         f"context of {planned.context}: {visual} visual tokens, {answer} for the answer, {left} for words",

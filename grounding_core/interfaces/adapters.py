@@ -28,6 +28,11 @@ class VisionAdapter(nn.Module, Configured):
     def num_tokens(cls, config: Any, source: EncoderSpec, frames: int) -> int:
         """m for so many frames into the encoder; a GroundingError if the adapter does not fit behind it."""
 
+    @classmethod
+    def grid(cls, config: Any, source: EncoderSpec) -> tuple[int, int] | None:
+        """Rows and columns of a frame's tokens where each stands for a place of the picture; else None."""
+        return None
+
     @abstractmethod
     def forward(self, features: Tensor) -> Tensor:
         """Features (b, t, n, dv) -> tokens (b, m, dl), frame after frame."""

@@ -97,6 +97,14 @@ class LanguageModel(nn.Module, Configured):
     def end_id(self) -> int:
         """Id that ends an answer."""
 
+    def embeddings(self) -> Tensor:
+        """Input embeddings (vocabulary, dl) of the tokens, for teaching adapters what words look like.
+
+        Raises:
+            NotImplementedError: this model has no such table.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def prefix(self, segments: Sequence[Segment]) -> Prefix:
         """Read segments one after the other, once."""

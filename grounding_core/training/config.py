@@ -47,12 +47,13 @@ class TrainConfig(_Strict):
     """Everything that shapes a training run, or one of its stages."""
 
     name: str = Field(default="training", pattern=r"^[\w-]+$", description="What the stage is called.")
-    objective: Literal["answers", "blind", "words", "prompts"] = Field(
+    objective: Literal["answers", "blind", "words", "aligned", "prompts"] = Field(
         default="answers",
         description="`answers`: text and masks. `blind`: the same, but the language model does not see the "
         "video, so that the mask decoder learns to obey words at half the cost. `words`: encoders and mask "
-        "decoder name what is at each place of captioned videos. `prompts`: the mask decoder obeys words, "
-        "without a language model. The last three are for training from nothing.",
+        "decoder name what is at each place of captioned videos. `aligned`: adapters give tokens that look "
+        "like the language model's embeddings of these words. `prompts`: the mask decoder obeys words, "
+        "without a language model. The last four are for training from nothing.",
     )
     steps: int = Field(default=1000, ge=1, description="Optimiser steps.")
     videos: int = Field(default=4, ge=1, description="Videos a step and process.")

@@ -87,7 +87,7 @@ def _audit_scores(path: Path, sources: Sources) -> dict[str, dict[str, float]]:
 def _wanted(sample: Sample, config: TrainConfig) -> bool:
     if sample.query.kind == "describe":
         return True
-    if config.objective in ("words", "prompts"):
+    if config.objective in ("words", "aligned", "prompts"):
         return False
     return config.kinds is None or sample.tags.get("kind") in config.kinds
 

@@ -11,7 +11,12 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, set_seed
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    broadcast_object_list,
+    parse_flag_from_env,
+    set_seed,
+)
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
@@ -20,6 +25,7 @@ from grounding_core.compose import build_composed, plan
 from grounding_core.config import Recipe
 from grounding_core.errors import DataError, GroundingError
 from grounding_core.model import GroundingModel
+from grounding_core.training.aligned import Aligned
 from grounding_core.training.answers import Answers
 from grounding_core.training.config import TrainConfig
 from grounding_core.training.data import Pool, Schedule, Sources, pool
@@ -36,6 +42,7 @@ Validator = Callable[[GroundingModel, Path], Mapping[str, float]]
 """Given a model in evaluation mode and a PNG to write: numbers by name; the first one is to grow."""
 
 OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
+    "aligned": Aligned,
     "answers": Answers,
     "blind": Answers,
     "prompts": Prompts,
@@ -74,7 +81,7 @@ def train(
     console = Console(stderr=True)
     # Each once, so that what is trained in several stages does not count more for the tokenizer.
     samples = list({id(sample): sample for own in found for group in own.groups for sample in group}.values())
-    state = PartialState()
+    state = PartialState(cpu=_on_cpu())
     for number, (stage, own) in enumerate(zip(stages, found, strict=True), start=1):
         folder = out / f"{number}-{stage.name}" if config.stages else out
         with state.main_process_first():
@@ -108,6 +115,7 @@ def _run_stage(
                 f"training.trackers names {tracker}, which is not installed.", f"pip install {tracker}"
             )
     accelerator = Accelerator(
+        cpu=_on_cpu(),
         mixed_precision=config.precision,
         gradient_accumulation_steps=config.accumulate,
         step_scheduler_with_optimizer=False,
@@ -119,7 +127,8 @@ def _run_stage(
     if config.trackers:
         accelerator.init_trackers(config.name)
     console.quiet = not accelerator.is_main_process
-    console.rule(f"{config.name}: {config.steps} steps, {len(found.groups)} videos")
+    processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
+    console.rule(f"{config.name}: {config.steps} steps, {len(found.groups)} videos{processes}")
     set_seed(config.seed)
     model = build_composed(plan(recipe.model_copy(update={"checkpoint": initial})))
     choose_parts(model, config, console)
@@ -299,6 +308,14 @@ class Stage:
     def _append(self, row: Mapping[str, Any]) -> None:
         with open(self.out / LOG, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
+
+
+def _on_cpu() -> bool:
+    """Whether to train on the CPU.
+
+    Only when told so does accelerate see that a launcher has started several processes there.
+    """
+    return parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
 
 
 def _line(running: Mapping[str, float], pace: float) -> str:

@@ -24,10 +24,10 @@ from grounding_core.training.data import Position
 from grounding_core.training.losses import mask_losses
 from grounding_core.training.objective import Objective
 from grounding_core.training.vocabulary import (
-    Vocabulary,
     load_word_prompts,
     phrases,
     save_word_prompts,
+    vocabulary_of,
     words_of,
 )
 
@@ -110,8 +110,7 @@ class Prompts(Objective):
         self.shape = (spec.prompt_tokens, spec.prompt_width)
         found = load_word_prompts(initial)
         if found is None:
-            captions = [caption for group in groups if (caption := group[0].load_truth().caption) is not None]
-            self.words = Vocabulary(captions).words
+            self.words = vocabulary_of(groups).words
             self.vectors = nn.Embedding(len(self.words), spec.prompt_tokens * spec.prompt_width)
             nn.init.normal_(self.vectors.weight, std=0.3)
         else:

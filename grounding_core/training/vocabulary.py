@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from grounding_core.errors import CheckpointError
+from grounding_core.errors import CheckpointError, DataError
+from grounding_core.interfaces.dataset import Sample
 from grounding_core.types import GroundedText
 
 FILE = "words.safetensors"
@@ -66,6 +67,19 @@ class Vocabulary:
         known = [self.index[word] for word in set(words) if word in self.index]
         row[known] = self.weights[known]
         return row / row.sum().clamp(min=1e-6)
+
+
+def vocabulary_of(groups: Sequence[Sequence[Sample]]) -> Vocabulary:
+    """The words of the captions of videos; the first sample of each video is captioned.
+
+    Raises:
+        DataError: no word is said twice.
+    """
+    captions = [caption for group in groups if (caption := group[0].load_truth().caption) is not None]
+    vocabulary = Vocabulary(captions)
+    if not vocabulary.words:
+        raise DataError("The captions have no words in common.", "Train on more captioned videos (gcg).")
+    return vocabulary
 
 
 def save_word_prompts(words: Sequence[str], prompts: Tensor, folder: Path) -> None:

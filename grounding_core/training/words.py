@@ -23,7 +23,7 @@ from grounding_core.model import GroundingModel
 from grounding_core.training.config import TrainConfig
 from grounding_core.training.data import Position
 from grounding_core.training.objective import Objective
-from grounding_core.training.vocabulary import Vocabulary, clauses, save_word_prompts
+from grounding_core.training.vocabulary import Vocabulary, clauses, save_word_prompts, vocabulary_of
 from grounding_core.video import sample_indices
 
 PROMPT_SPREAD = 0.3
@@ -102,11 +102,7 @@ class Words(Objective):
         initial: str | None = None,
     ) -> None:
         super().__init__(model)
-        captions = [caption for group in groups if (caption := group[0].load_truth().caption) is not None]
-        vocabulary = Vocabulary(captions)
-        if not vocabulary.words:
-            raise DataError("The captions have no words in common.", "Train on more captioned videos (gcg).")
-        self.vocabulary = vocabulary
+        self.vocabulary = vocabulary = vocabulary_of(groups)
         self.items = DescribedItems(groups, model, config, vocabulary)
         widths: dict[str, int] = {}
         for role in ("image_encoder", "video_encoder"):

@@ -44,6 +44,10 @@ class MlpPoolAdapter(VisionAdapter):
             )
         return frames // source.stride * grid[0] * grid[1]
 
+    @classmethod
+    def grid(cls, config: MlpPoolConfig, source: EncoderSpec) -> tuple[int, int] | None:
+        return config.grid or source.grid
+
     def forward(self, features: Tensor) -> Tensor:
         tokens: Tensor = self.project(features)
         b, t, _, width = tokens.shape
