@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from benchmarks.facts import digest_of
@@ -70,6 +71,8 @@ def by_video(samples: Sequence[Sample]) -> list[list[Sample]]:
 
 def answer_video(unit: Unit, predictor: Predictor, group: Sequence[Sample], *, stamped: bool) -> list[Line]:
     """Answers to the samples of one video; what goes wrong is one of them."""
+    opened = cache(group[0].open_video)  # reading a file's index is not free
+    group = [replace(sample, open_video=opened) for sample in group]
     with stage("rest of the model" if stamped else "baselines"):
         predictions = _of_video(predictor, group)
     lines: list[Line] = []

@@ -19,12 +19,9 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def normalise(frames: Tensor, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype) -> Tensor:
     """Pixels 0..255 (t, H, W, 3) to normalised values (t, 3, H, W)."""
-    values = frames.permute(0, 3, 1, 2).to(torch.float32) / 255
-    shape = (1, 3, 1, 1)
-    values = (values - torch.tensor(mean, device=values.device).view(shape)) / torch.tensor(
-        std, device=values.device
-    ).view(shape)
-    return values.to(dtype)
+    values = frames.permute(0, 3, 1, 2).to(torch.float32, copy=True)
+    middle, spread = (torch.tensor(three, device=values.device).view(1, 3, 1, 1) for three in (mean, std))
+    return values.div_(255).sub_(middle).div_(spread).to(dtype)
 
 
 def resize_pil(frames: Tensor, size: tuple[int, int], resample: Image.Resampling) -> Tensor:

@@ -18,7 +18,8 @@ import torch
 import typer
 from torch import Tensor
 
-from benchmarks.perf.measure import Figure, report
+from benchmarks.perf.measure import Figure, clock, report
+from benchmarks.perf.measure import best as best_of
 from grounding_core.pixels import IMAGENET_MEAN, IMAGENET_STD, normalise, stretch
 from grounding_core.video import Video
 from grounding_core.video.ahead import ahead_map
@@ -85,7 +86,15 @@ def measure(
             best["apart"] / best["together"],
         ),
     ]
-    report("reading", figures, out, [f"{path.name}, {width}x{height}, {count} frames to {side}x{side}."])
+    frames_of = torch.from_numpy(video.frames(range(BATCH)))
+    reads = clock(alone)[0] / count
+    resizes = best_of(lambda: prepare(frames_of), rounds) / BATCH
+    notes = [
+        f"{path.name}, {width}x{height}, {count} frames to {side}x{side}; wall time.",
+        f"A frame takes {1e3 * reads:.1f} ms of CPU to decode and {1e3 * resizes:.1f} ms to resize: "
+        f"the goal needs {0.9 * (1 + resizes / reads):.1f} free cores.",
+    ]
+    report("reading", figures, out, notes)
 
 
 def _wall(way: Callable[[], None]) -> float:
