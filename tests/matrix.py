@@ -215,7 +215,8 @@ def table(passed: Iterable[Choice]) -> str:
             count = f"{len(DECODERS) - len(failed)}/{len(DECODERS)}"
             cells.append(f"{count}, not {', '.join(failed)}" if failed else count)
         rows.append([encoder, *cells])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([*lines, "", f"The decoders: {', '.join(DECODERS)}."])
 
 
 def legend() -> str:

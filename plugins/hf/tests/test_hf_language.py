@@ -68,7 +68,7 @@ class TestPhi4Mini(Family):
 
     network: ClassVar[Mapping[str, Any]] = {
         "model_type": "phi3",
-        "partial_rotary_factor": 0.75,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.75},
         "tie_word_embeddings": True,
     }
 
