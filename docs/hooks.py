@@ -67,6 +67,11 @@ def on_post_page(output: str, *, page: Any, **_: Any) -> str:
     return output.replace(SHIM, get_relative_url("javascripts/iframe-worker.js", page.url))
 
 
+def on_post_template(output: str, **_: Any) -> str:
+    """Called by MkDocs for pages of the theme's own, such as 404.html, whose addresses begin at the root."""
+    return output.replace(SHIM, "/javascripts/iframe-worker.js")
+
+
 def _help(command: str) -> str:
     arguments = [*command.split(), "--help"]
     result = CliRunner().invoke(
