@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
@@ -217,7 +217,7 @@ class LiveReader:
     def __init__(self, first: Frame, count: int) -> None:
         self.size = (int(first.shape[0]), int(first.shape[1]))
         self.timestamps = np.arange(count, dtype=np.float64)
-        self.files: tuple[Path, ...] = ()
+        self.files: Sequence[Path] = ()
         self._coming: Queue[Frame] = Queue()
         self._coming.put(first)
 

@@ -240,7 +240,8 @@ class GroundingModel(nn.Module):
         stride = image.shape[1] // video.shape[1]
         places = self.plan.visual_tokens["image"] // self.sampling.frames
         spread = image.reshape(len(image), -1, stride, places, image.shape[-1]).mean(2)
-        return spread.flatten(1, 2) + video
+        fused: Tensor = spread.flatten(1, 2) + video
+        return fused
 
     # ---- ask many --------------------------------------------------------------------------------
 

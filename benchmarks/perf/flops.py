@@ -10,6 +10,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,7 +47,7 @@ def stages(planned: Plan) -> dict[str, float]:
             encoder = part.component(part.config)
             side = part.config.image_size
             pixels = torch.empty(1, sampling.frames, 3, side, side)
-            found[f"{branch} encoder, a video"] = count(lambda e=encoder, p=pixels: e.features(p))
+            found[f"{branch} encoder, a video"] = count(partial(encoder.features, pixels))
         language = planned.parts["language_model"]
         network = language.component.outline(
             language.config, **neighbours(planned, "language_model")

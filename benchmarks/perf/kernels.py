@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,8 +55,8 @@ def measure(
         plain = best(lambda: decoder.features_of(pixels), rounds)
         for name in (part.strip() for part in variants.split(",")):
             run = variant(name, decoder)
-            first, _ = clock(lambda r=run: r(pixels))
-            fast = best(lambda r=run: r(pixels), rounds)
+            first, _ = clock(partial(run, pixels))
+            fast = best(partial(run, pixels), rounds)
             figures.append(Figure(f"image features, {name}", f"{plain:.3f} s", f"{fast:.3f} s", plain / fast))
             if name == "compile":
                 notes.append(f"Compiling took {first:.0f} s.")

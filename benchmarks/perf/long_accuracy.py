@@ -43,7 +43,8 @@ def j_and_f(answer: GroundedText, truth: MaskTrack, indices: list[int]) -> float
     for counts, index in zip(found, indices, strict=True):
         pair = (truth.frames[index], counts)
         if pair not in known:
-            known[pair] = float(np.mean(frame_scores(*(decode(part, truth.size) for part in pair))))
+            expected, answered = (decode(part, truth.size) for part in pair)
+            known[pair] = float(np.mean(frame_scores(expected, answered)))
         total += known[pair]
     return total / len(indices)
 

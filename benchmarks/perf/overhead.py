@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,7 +72,7 @@ def measure(
             store = store_for(unit, "model", plan.fingerprint, Path(folder))
             with store:
                 predict(unit, Timed(inner), store, unit.samples[:1], lambda: None)  # first calls are slower
-                whole, _ = clock(lambda u=unit, m=model, s=store: predict(u, m, s, u.samples, lambda: None))
+                whole, _ = clock(partial(predict, unit, model, store, unit.samples, lambda: None))
         figures.append(
             Figure(
                 f"{unit.task}, {len(unit.samples)} samples",

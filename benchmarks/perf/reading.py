@@ -60,7 +60,7 @@ def measure(
 
     def apart() -> None:
         whole = torch.from_numpy(np.stack([frame for _, frame in video.stream(0, count)]))
-        for batch in whole.split(BATCH):
+        for batch in torch.split(whole, BATCH):
             prepare(batch)
 
     def together() -> None:

@@ -74,8 +74,8 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         )
         for column in table.columns[1:]:
             column.justify = "right"
-        for cells in profile_rows(report["profile"]):
-            table.add_row(*cells)
+        for profiled in profile_rows(report["profile"]):
+            table.add_row(*profiled)
         console.print()
         console.print(table)
 

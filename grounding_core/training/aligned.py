@@ -21,9 +21,10 @@ from grounding_core.training.vocabulary import vocabulary_of
 from grounding_core.training.words import Described, DescribedItems
 
 BRANCHES = ("image", "video")
-FIRST_SCALE = 10.0
-"""Factor of the cosines at the start; learned."""
-EMPTY = 0.2
+BOTH = "both"
+FIRST_SCALE = 16.0
+"""Factor of the cosines at the start; learned. A token is near several words, so no cosine comes to 1."""
+EMPTY = 0.05
 """Weight of a place where nothing is, which is to look like no word more than like another."""
 
 
@@ -52,6 +53,8 @@ class Aligned(Objective):
             grid = part.component.grid(part.config, model.plan.specs[f"{branch}_encoder"])
             if grid is not None:
                 self.grids[branch] = grid
+        if len(set(self.grids.values())) == 1 and model.sampling.fusion == "add":
+            self.grids = {BOTH: next(iter(self.grids.values()))}
         if not self.grids:
             raise GroundingError(
                 "No trained adapter has tokens of places.", "Thaw an adapter, or leave this stage out."
@@ -69,8 +72,12 @@ class Aligned(Objective):
         return {**found, "total": torch.stack(list(found.values())).sum()}
 
     def _loss(self, branch: str, words: Tensor, batch: Sequence[Described]) -> Tensor:
-        encoder, adapter = (getattr(self.model, f"{branch}_{part}") for part in ("encoder", "adapter"))
-        tokens = adapter(encoder([item.frames for item in batch]))
+        clips = [item.frames for item in batch]
+        if branch == BOTH:
+            tokens = self.model.visual_tokens(clips)
+        else:
+            encoder, adapter = (getattr(self.model, f"{branch}_{part}") for part in ("encoder", "adapter"))
+            tokens = adapter(encoder(clips))
         rows, columns = self.grids[branch]
         shape = (tokens.shape[1] // (rows * columns), rows, columns)
         targets = []

@@ -77,14 +77,16 @@ class DescribedItems(TorchDataset[Described | str]):
             if not tracks:
                 return f"{sample.id}: its caption points at no object"
             rng = np.random.default_rng((self.config.seed, epoch, index))
+            names, deeds = (
+                torch.stack([self.vocabulary.target(said[track.id][part]) for track in tracks])
+                for part in (0, 1)
+            )
             return Described(
                 sample.id,
                 torch.from_numpy(video.frames(indices)),
                 torch.from_numpy(np.stack([track.masks(indices) for track in tracks]).astype(np.uint8)),
-                *(
-                    torch.stack([self.vocabulary.target(said[track.id][part]) for track in tracks])
-                    for part in (0, 1)
-                ),
+                names,
+                deeds,
                 torch.from_numpy(np.resize(rng.permutation(len(indices)), self.config.mask_frames)),
             )
         except (VideoError, DataError) as error:
