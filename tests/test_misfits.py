@@ -110,9 +110,9 @@ KINDS = {
         },
     ),
     "context": (
-        ["language_model.context=700"],
+        ["language_model.context=300"],
         {
-            "language_model": "context of 700 tokens is too short for 640 visual tokens and answers of 128; "
+            "language_model": "context of 300 tokens is too short for 256 visual tokens and answers of 128; "
             "use fewer frames, more pooling or shorter answers"
         },
     ),

@@ -234,8 +234,11 @@ def test_recomputing_activations_changes_no_gradient(samples: list[Sample], tmp_
     assert gradients[0] and all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
-def test_visual_tokens_approach_the_embeddings_of_their_words(samples: list[Sample], tmp_path: Path) -> None:
-    model = small_model(tmp_path).train()
+@pytest.mark.parametrize(("fusion", "taught"), [("add", {"both"}), ("concat", {"image", "video"})])
+def test_visual_tokens_approach_the_embeddings_of_their_words(
+    fusion: str, taught: set[str], samples: list[Sample], tmp_path: Path
+) -> None:
+    model = small_model(tmp_path, f"sampling.fusion={fusion}").train()
     captioned = by_video([s for s in samples if s.query.kind == "describe"])
     config = CONFIG.model_copy(update={"objective": "aligned"})
     frozen = [*model.image_encoder.parameters(), *model.language_model.parameters()]  # type: ignore[union-attr]
@@ -251,7 +254,7 @@ def test_visual_tokens_approach_the_embeddings_of_their_words(samples: list[Samp
         optimizer.step()
         optimizer.zero_grad()
         history.append({name: part.item() for name, part in parts.items()})
-    assert set(history[0]) == {"image", "video", "total"}
+    assert set(history[0]) == {*taught, "total"}
     assert all(history[-1][name] < 0.95 * history[0][name] for name in history[0]), history
     assert all(p.grad is None for p in frozen)
     for adapter in (model.image_adapter, model.video_adapter):

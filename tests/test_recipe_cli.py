@@ -74,7 +74,7 @@ def test_table_is_whole_in_a_narrow_terminal(recipe: Run) -> None:
     text = recipe("show", "videoglamm-tiny")
     for words in ("language model", "internvideo2", "grounding-videoglamm 0.1.0", "trained", "MiB fp32"):
         assert words in text
-    assert "context of 1024: 640 visual tokens, 128 for the answer, 256 for words" in text
+    assert "context of 1024: 256 visual tokens, 128 for the answer, 640 for words" in text
 
 
 def test_a_whole_model_has_no_parts() -> None:
