@@ -23,6 +23,7 @@ NOT_RUN = {
     "python -m benchmarks.score": "needs a run; tests/benchmarks score small ones",
     "python -m benchmarks.submission": "needs a run; tests/benchmarks/test_submission.py has one",
     "python -m benchmarks.compare": "needs two runs; tests/benchmarks/test_compare.py has them",
+    "python -m benchmarks.curves": "needs a run; tests/benchmarks/test_curves.py draws one",
     "python -m benchmarks.ablation": "takes hours; tests/benchmarks/test_ablation.py runs a step",
     "grounding train": "takes hours; tests/test_train_cli.py runs a few steps",
     "grounding data prepare sprites --split train": "takes minutes; other splits are run",
@@ -118,6 +119,7 @@ PYTHON_NOT_RUN = {
     "from collections.abc import Sequence": "the encoder of the guide; tested below",
     "from grounding_core.testing import": "classes that every plugin here has in its tests",
     "from transformers import ViTConfig": "the encoder's test; run below",
+    "from grounding_core.export import detections": "needs supervision; tests/test_export.py",
     "model.push_to_hub": "needs a hub; tests/test_pretrained.py has one",
 }
 

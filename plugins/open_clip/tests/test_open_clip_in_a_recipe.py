@@ -13,6 +13,7 @@ def test_swapped_by_overrides() -> None:
         "image_encoder.model=ViT-S-16",
         "image_encoder.image_size=64",
         "image_adapter.grid=[2,2]",
+        "sampling.fusion=concat",
         "generation.max_new_tokens=8",
         "checkpoint=null",
     ]

@@ -15,6 +15,7 @@ def test_swapped_by_overrides() -> None:
         "image_encoder.image_size=64",
         "image_encoder.arguments={embed_dim: 32, depth: 2, num_heads: 2}",
         "image_adapter.grid=[2,2]",
+        "sampling.fusion=concat",
         "generation.max_new_tokens=8",
         "checkpoint=null",
     ]
