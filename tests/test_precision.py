@@ -19,20 +19,24 @@ from grounding_core.config import Recipe
 from grounding_core.errors import CheckpointError, GroundingError, RecipeError
 from grounding_core.masks import decode
 from grounding_core.model import GroundingModel
+from grounding_core.plugins import registry
 from grounding_core.precision import empty_parameters, set_precision, unquantised
 from grounding_core.training.config import Lora, TrainConfig
 from grounding_core.training.parts import choose_parts, merged_state
 from grounding_core.types import GroundedText
-from grounding_core.video import Video
 
 
-def answer(*overrides: str) -> tuple[GroundingModel, GroundedText]:
-    """What the shipped model says of a red square that moves over a dark ground."""
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sprites")
+    registry().load("dataset", "sprites")().prepare(root, split="val", videos=1)
+    return root / "vidstg/video/val/val_00000.mp4"
+
+
+def answer(clip: Path, *overrides: str) -> tuple[GroundingModel, GroundedText]:
+    """What the shipped model says of a bus that enters."""
     model: GroundingModel = gc.load("videoglamm-tiny", overrides=overrides)
-    frames = np.full((8, 96, 128, 3), 40, dtype=np.uint8)
-    for index, frame in enumerate(frames):
-        frame[30:70, 10 + 8 * index : 50 + 8 * index] = (220, 40, 40)
-    return model, model.ground(Video.open(frames), "the red square")
+    return model, model.ground(clip, "the yellow bus")
 
 
 def pixels(found: GroundedText) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
@@ -44,8 +48,8 @@ def pixels(found: GroundedText) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_
 
 
 @pytest.fixture(scope="module")
-def full() -> GroundedText:
-    return answer()[1]
+def full(clip: Path) -> GroundedText:
+    return answer(clip)[1]
 
 
 @pytest.mark.parametrize(
@@ -60,11 +64,11 @@ def full() -> GroundedText:
     ],
 )
 def test_answers_are_near_those_of_full_precision(
-    full: GroundedText, overrides: list[str], types: set[torch.dtype]
+    clip: Path, full: GroundedText, overrides: list[str], types: set[torch.dtype]
 ) -> None:
     if not {torch.int8, torch.uint8}.isdisjoint(types):
         pytest.importorskip("bitsandbytes", reason="8 and 4 bits need bitsandbytes")
-    model, found = answer(*overrides)
+    model, found = answer(clip, *overrides)
     assert {parameter.dtype for parameter in model.parameters()} == types
     assert model.language_model.network.model.rotary_emb.inv_freq.dtype == torch.float32
     assert found.meta["markup"] == full.meta["markup"]
