@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from grounding_core.errors import GroundingError
+from grounding_core.label_studio import rectangles
 from grounding_core.masks import MaskTrack
 from grounding_core.serial import from_json
 from grounding_core.types import GroundedText
@@ -174,43 +175,15 @@ def to_label_studio(records: Sequence[Record]) -> list[Json]:
             "predictions": [
                 {
                     "model_version": "grounding_core",
-                    "result": [_rectangles(record, track) for track in record.answer.tracks],
+                    "result": [
+                        rectangles(track, fps=record.fps, label=label(record.answer, track))
+                        for track in record.answer.tracks
+                    ],
                 }
             ],
         }
         for record in records
     ]
-
-
-def _rectangles(record: Record, track: MaskTrack) -> Json:
-    height, width = record.size
-    boxes = _boxes(track)
-    sequence = [
-        {
-            "frame": index + 1,
-            "time": round(index / record.fps, 4),
-            "x": 100 * x / width,
-            "y": 100 * y / height,
-            "width": 100 * w / width,
-            "height": 100 * h / height,
-            "rotation": 0,
-            # A box is drawn on from frame to frame until one says that it ends.
-            "enabled": index + 1 in boxes,
-        }
-        for index, (x, y, w, h) in boxes.items()
-    ]
-    return {
-        "id": f"track-{track.id}",
-        "type": "videorectangle",
-        "from_name": "box",
-        "to_name": "video",
-        "value": {
-            "framesCount": record.length,
-            "duration": record.length / record.fps,
-            "sequence": sequence,
-            "labels": [label(record.answer, track)],
-        },
-    }
 
 
 FORMATS: Mapping[str, Callable[[Sequence[Record]], Any]] = {
