@@ -39,6 +39,7 @@ NOT_RUN = {
     "grounding demo": "runs until it is ended; plugins/demo/tests/test_page.py uses it",
     "grounding review": "runs until it is ended; plugins/demo/tests/test_review_page.py uses it",
     "python -m benchmarks.audit.training": "takes hours; tests/benchmarks/test_audit.py makes its sets",
+    "python -m benchmarks.review from-label-studio": "needs annotations; tests/benchmarks/test_review.py has some",
     "grounding serve": "runs until it is ended; plugins/demo/tests/test_api.py uses it",
     "grounding ground clip.mp4": "needs a clip of the reader's own",
 }

@@ -129,20 +129,12 @@ def read(review: Review, path: Path, who: str) -> list[Change]:
                     drawn = _SHAPES[shape.tag](shape, video.size)
                 frames = masks.setdefault(int(id), {})
                 frames[index] = drawn | frames[index] if index in frames else drawn
-    changes = []
-    known = {track.id: track.frames for track in text.tracks}
-    for number in sorted({*masks, *known}):
-        shown = masks.get(number, {})
-        drawn_now = [encode(shown[i]) if i in shown else None for i in range(len(video))]
-        if tuple(drawn_now) != known.get(number):
-            codes = [None if code is None else code.decode("ascii") for code in drawn_now]
-            values = {"track": number, "masks": codes, "size": list(video.size), "drawn": "CVAT"}
-            changes.append(Change.now(key, "mask", who, **values))
-    if caption is not None and caption.strip() and caption != marked(Caption(text.text, text.spans)):
-        changes.append(Change.now(key, "caption", who, marked=caption))
-    for change in changes:
-        review.add(change)
-    return changes
+    known = {track.id for track in text.tracks}
+    drawn_now = {
+        id: [encode(masks[id][i]) if i in masks.get(id, {}) else None for i in range(len(video))]
+        for id in {*masks, *known}
+    }
+    return review.take(item, drawn_now, who=who, by="CVAT", caption=caption)
 
 
 def _label(labels: ElementTree.Element, name: str, kind: str, attributes: Mapping[str, str]) -> None:

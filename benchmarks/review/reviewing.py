@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.annotate.writers import marked
 from benchmarks.audit.auditing import Questions
+from benchmarks.datasets.markup import Caption
 from benchmarks.review.changes import VERDICTS, Change, Log, ReviewError, apply
 from grounding_core.errors import DataError
 from grounding_core.interfaces.dataset import Sample
@@ -17,6 +19,8 @@ from grounding_core.types import GroundedText, Span
 
 OPEN = "open"
 CHANGED = "changed"
+Masks = Sequence["bytes | None"]
+"""A mask a frame, as in a track."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,46 @@ class Review:
         with self._lock:
             apply(self.text(self.items[self.places[change.item]]), change)
             self._log.add(change)
+
+    def take(
+        self,
+        item: ReviewItem,
+        drawn: Mapping[int, Masks],
+        *,
+        who: str,
+        by: str,
+        caption: str | None = None,
+        verdict: str | None = None,
+    ) -> list[Change]:
+        """Make the changes that another program shows; none where it agrees with what is there.
+
+        Args:
+            item: what was changed.
+            drawn: object -> a mask a frame; objects that are not named stay as they are.
+            who: did it.
+            by: the program.
+            caption: with its marks; None or blank says nothing.
+            verdict: one of :data:`~benchmarks.review.changes.VERDICTS`; None says nothing.
+
+        Raises:
+            ReviewError: the caption names unknown objects.
+        """
+        text, size = self.text(item), list(item.sample.open_video().size)
+        known = {track.id: track.frames for track in text.tracks}
+        changes = []
+        for id, frames in sorted(drawn.items()):
+            if tuple(frames) != known.get(id, (None,) * len(frames)):
+                codes = [None if code is None else code.decode("ascii") for code in frames]
+                values = {"track": id, "masks": codes, "size": size, "drawn": by}
+                changes.append(Change.now(item.key, "mask", who, **values))
+        said = " ".join((caption or "").split())
+        if said and said != " ".join(marked(Caption(text.text, text.spans)).split()):
+            changes.append(Change.now(item.key, "caption", who, marked=said))
+        if verdict is not None and verdict != self.status(item):
+            changes.append(Change.now(item.key, verdict, who))
+        for change in changes:
+            self.add(change)
+        return changes
 
 
 def original(sample: Sample) -> GroundedText:

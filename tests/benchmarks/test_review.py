@@ -1,4 +1,4 @@
-"""Review: changes are kept with who and when, undone, exported as a set, and taken to CVAT and back."""
+"""Review: changes are kept with who and when, undone, exported; and taken to other programs and back."""
 
 import json
 import zipfile
@@ -14,15 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_annotate import FRAMES, classes, run, square  # noqa: F401
 
+from benchmarks.annotate.masks import Filled
 from benchmarks.audit import auditing, findings
 from benchmarks.datasets.video_gcg import VideoGCG
-from benchmarks.review import cvat
+from benchmarks.review import cvat, label_studio
 from benchmarks.review.changes import Change, Log, ReviewError, apply
 from benchmarks.review.export import export, scores
-from benchmarks.review.reviewing import Review
+from benchmarks.review.reviewing import Review, ReviewItem
 from grounding_core.errors import DataError
+from grounding_core.interfaces.component import ComponentConfig
+from grounding_core.label_studio import from_rle, to_rle
 from grounding_core.masks import MaskTrack, encode
 from grounding_core.types import GroundedText, Span
+from grounding_core.video import Video
 
 TEXT = GroundedText(
     "A cat sees a dog.",
@@ -211,3 +215,128 @@ def test_run_lengths_of_cvat_are_read_back(bits: int) -> None:
     if mask.any():
         shape = ElementTree.Element("mask", cvat.mask_attributes(mask))
         assert (cvat.of_mask(shape, (4, 5)) == mask).all()
+
+
+def annotated(folder: Path, edit: Callable[[list[dict[str, Any]]], object]) -> Path:
+    """What Label Studio exports after its users have submitted the predictions, and edited them."""
+    tasks = json.loads((folder / "tasks.json").read_text())
+    for id, task in enumerate(tasks):
+        result = task["predictions"][0]["result"]
+        task |= {"id": id, "annotations": [{"completed_by": 7, "was_cancelled": False, "result": result}]}
+        task["annotations"][0]["updated_at"] = "2026-01-01T10:00:00Z"
+    edit(tasks)
+    path = folder / "exported.json"
+    path.write_text(json.dumps(tasks))
+    return path
+
+
+def result(task: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = (one for one in task["annotations"][0]["result"] if one["id"] == name)
+    return found["value"]  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def item(made: Path, tmp_path: Path) -> tuple[Review, ReviewItem]:
+    review = opened(made, tmp_path / "review")
+    return review, next(one for one in review.items if one.sample.query.kind == "describe")
+
+
+FILLED = Filled(ComponentConfig())
+
+
+def test_to_label_studio_and_back_as_rectangles(item: tuple[Review, ReviewItem], tmp_path: Path) -> None:
+    review, one = item
+    label_studio.write(review, [one], tmp_path / "out")
+    assert len(Video.open(next((tmp_path / "out/media").glob("*.mp4")))) == FRAMES
+    config = ElementTree.parse(tmp_path / "out/labels.xml")
+    known = {found.get("name") for found in config.iter()}
+    used = {
+        r["from_name"]
+        for t in json.loads((tmp_path / "out/tasks.json").read_text())
+        for r in t["predictions"][0]["result"]
+    }
+    assert used <= known and next(found.get("value") for found in config.iter("Label")) == "object 0"
+    same = annotated(tmp_path / "out", lambda tasks: None)
+    assert label_studio.read(review, same, None, FILLED) == [], "nothing was changed"
+
+    def edit(tasks: list[dict[str, Any]]) -> None:
+        (task,) = tasks
+        result(task, "caption")["text"] = ["[A tabby](0) and [a dog](1)."]
+        keys = result(task, "track-0")["sequence"]
+        height, width = one.sample.open_video().size
+        keys[1] |= {"x": 0, "y": 0, "width": 1000 / width, "height": 1000 / height}
+        del keys[-1]
+        keys[-1]["enabled"] = False
+        task["annotations"][0]["result"].append(
+            {"type": "choices", "from_name": "verdict", "value": {"choices": ["accept"]}}
+        )
+
+    before = review.text(one)
+    changes = label_studio.read(review, annotated(tmp_path / "out", edit), None, FILLED)
+    assert [change.action for change in changes] == ["mask", "caption", "accept"]
+    assert {change.who for change in changes} == {"user 7 (Label Studio)"}
+    text = review.text(one)
+    assert text.text == "A tabby and a dog." and review.status(one) == "accept"
+    drawn = text.tracks[0]
+    assert drawn.mask(1)[:10, :10].all() and drawn.area(1) == 100
+    assert drawn.frames[0] == before.tracks[0].frames[0] and drawn.frames[-1] is None
+    assert text.tracks[1] == before.tracks[1]
+
+
+def test_to_label_studio_and_back_as_brushes(item: tuple[Review, ReviewItem], tmp_path: Path) -> None:
+    review, one = item
+    label_studio.write(review, [one], tmp_path / "out", "masks", "/files/")
+    tasks = json.loads((tmp_path / "out/tasks.json").read_text())
+    assert [task["data"]["frame"] for task in tasks] == list(range(FRAMES))
+    picture = tasks[2]["data"]["image"].removeprefix("/files/")
+    assert (tmp_path / "out" / picture).is_file()
+    before = review.text(one)
+    brush = tasks[2]["predictions"][0]["result"][0]
+    assert brush["meta"]["text"] == [before.phrase(before.spans[0])]
+    assert (from_rle(brush["value"]["rle"], before.tracks[0].size) == before.tracks[0].mask(2)).all()
+    same = annotated(tmp_path / "out", lambda tasks: None)
+    assert label_studio.read(review, same, None, FILLED) == [], "nothing was changed"
+
+    def edit(tasks: list[dict[str, Any]]) -> None:
+        mask = np.zeros(before.tracks[0].size, dtype=bool)
+        mask[5:9, 5:9] = True
+        result(tasks[2], "object-0-2")["rle"] = to_rle(mask)
+        result(tasks[2], "caption")["text"] = "[A tabby](0) and [a dog](1)."
+        del tasks[3]["annotations"][0]["result"][0]
+        tasks[4]["annotations"][0] |= {"was_cancelled": True, "result": []}
+        del tasks[5]["annotations"]
+
+    changes = label_studio.read(review, annotated(tmp_path / "out", edit), "Ben", FILLED)
+    assert [(change.action, change.who) for change in changes] == [("mask", "Ben"), ("caption", "Ben")]
+    drawn = review.text(one).tracks[0]
+    assert drawn.area(2) == 16 and drawn.frames[3] is None
+    assert drawn.frames[4:] == before.tracks[0].frames[4:]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{}", "no list of tasks"),
+        ("[", "can't be read"),
+        ("[{}]", "lacks 'data'"),
+        ('[{"data": {"item": "x"}}]', "not reviewed here"),
+        (
+            '[{"data": {"item": KEY}, "annotations": [{"result": [{"type": "videorectangle", '
+            '"value": {"sequence": []}}]}]}]',
+            "no one object",
+        ),
+        (
+            '[{"data": {"item": KEY, "frame": 0}, "annotations": [{"result": [{"type": "brushlabels", '
+            '"value": {"rle": [0, 1], "brushlabels": ["object 0"]}}]}]}]',
+            "end too soon",
+        ),
+        ('[{"data": {"item": KEY, "frame": 99}, "annotations": [{"result": []}]}]', "frame 99"),
+    ],
+)
+def test_files_that_label_studio_did_not_write_are_refused(
+    item: tuple[Review, ReviewItem], tmp_path: Path, content: str, said: str
+) -> None:
+    review, one = item
+    (tmp_path / "a.json").write_text(content.replace("KEY", json.dumps(one.key)))
+    with pytest.raises(DataError, match=said):
+        label_studio.read(review, tmp_path / "a.json", "Ben", FILLED)
