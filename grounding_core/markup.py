@@ -55,6 +55,13 @@ def parse(text: str, *, seg: str = SEG) -> Marked:
     return reader.finish()
 
 
+def so_far(text: str, *, seg: str = SEG) -> Marked:
+    """Read markup that is still being written: a tag of which only the beginning is there is left out."""
+    begun = {token[:length] for token in _tokens(seg) for length in range(1, len(token))}
+    half = max((piece for piece in begun if text.endswith(piece)), key=len, default="")
+    return parse(text.removesuffix(half), seg=seg)
+
+
 def render(marked: Marked | GroundedText, *, seg: str = SEG) -> str:
     """Write markup: ``<p>phrase</p>``, then one ``seg`` for each of the span's tracks.
 

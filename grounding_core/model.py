@@ -23,7 +23,7 @@ from grounding_core.interfaces.frame_selector import FrameSelector, Uniform
 from grounding_core.interfaces.language_model import LanguageModel, Prefix, Told
 from grounding_core.interfaces.mask_decoder import MaskDecoder
 from grounding_core.live import LiveAnswers, Step, arrivals
-from grounding_core.markup import Marked, parse
+from grounding_core.markup import Marked, parse, so_far
 from grounding_core.masks import MaskTrack, encode
 from grounding_core.profiling import stage
 from grounding_core.types import GroundedText, Query
@@ -112,6 +112,8 @@ class GroundingModel(nn.Module):
     language_model: LanguageModel
     prompt_adapter: PromptAdapter
     mask_decoder: MaskDecoder
+    converses = True
+    """``ground`` takes ``history`` and ``told``: :func:`grounding_core.interfaces.grounder.ask`."""
 
     def __init__(self, planned: Plan, modules: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -371,7 +373,7 @@ class GroundingModel(nn.Module):
         def hear(row: int, token: int) -> None:
             ids = heard.setdefault(row, [])
             ids.append(token)
-            told(row, parse(self._text(ids), seg=self.seg.token))
+            told(row, so_far(self._text(ids), seg=self.seg.token))
 
         return hear
 

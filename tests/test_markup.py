@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grounding_core.errors import GroundingError
-from grounding_core.markup import SEG, Marked, parse, render
+from grounding_core.markup import SEG, Marked, parse, render, so_far
 from grounding_core.masks import MaskTrack
 from grounding_core.types import GroundedText, Span
 
@@ -124,3 +124,9 @@ def test_a_token_that_cannot_work_is_refused(seg: str) -> None:
 
 def _track(id: int) -> MaskTrack:
     return MaskTrack.from_masks(id, [np.ones((4, 4), bool)])
+
+
+@pytest.mark.parametrize("end", ["<", "<p", "<p>", "</", "[SE"])
+def test_half_a_tag_is_not_shown_while_it_is_written(end: str) -> None:
+    assert so_far(f"a <p> dog </p> [SEG] and {end}").text.rstrip() == "a dog and"
+    assert so_far("2 < 3").text == "2 < 3"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 from rich.console import Console
 
 from grounding_core import GroundedText, MaskTrack, Span, Video
-from grounding_core.cli.show import COLUMNS, coloured, preview
+from grounding_core.cli.show import COLUMNS, answering, coloured, preview
 from grounding_core.drawing import PALETTE
+from grounding_core.markup import so_far
 
 
 def answer() -> GroundedText:
@@ -41,3 +44,27 @@ def test_no_preview_where_it_can_not_be_seen() -> None:
 
 def test_phrases_carry_numbers_beside_colours() -> None:
     assert coloured(answer()).plain == "A box [2]."
+
+
+def test_an_answer_is_shown_while_it_is_written_and_then_makes_room() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, color_system="truecolor", width=80)
+    red, green, blue = PALETTE[0]
+    colour = f"38;2;{red};{green};{blue}m"
+    with answering(console, Console(file=io.StringIO())) as told:
+        assert told is not None
+        told(so_far("I see <p> a do"))
+        assert "a do" in screen.getvalue() and colour not in screen.getvalue()
+        told(so_far("I see <p> a dog </p> [SEG]"))
+        assert f"{colour}a dog" in screen.getvalue()
+    assert screen.getvalue().endswith("\x1b[2K"), (
+        "what was shown is wiped, for the whole answer to be printed"
+    )
+
+
+def test_where_nobody_watches_nothing_is_written_between() -> None:
+    pipe = io.StringIO()
+    for shown in (Console(file=pipe, force_terminal=False), None):
+        with answering(shown, Console(file=pipe, force_terminal=False)) as told:
+            assert told is None
+    assert pipe.getvalue() == ""

@@ -92,9 +92,9 @@ def test_chat_encodes_once_and_survives_bad_questions(
         encoded.append(video)
         return encode(model, video)
 
-    def listening(model: GroundingModel, context, queries, *, history=()):  # type: ignore[no-untyped-def]
+    def listening(model: GroundingModel, context, queries, *, history=(), told=None):  # type: ignore[no-untyped-def]
         histories.append(len(history))
-        return ground(model, context, queries, history=history)
+        return ground(model, context, queries, history=history, told=told)
 
     monkeypatch.setattr(GroundingModel, "encode", counting)
     monkeypatch.setattr(GroundingModel, "ground", listening)

@@ -30,8 +30,10 @@ def chat(
     from rich.console import Console
 
     from grounding_core import load
-    from grounding_core.cli.show import coloured
+    from grounding_core.cli.show import answering, coloured
     from grounding_core.errors import GroundingError, QueryError
+    from grounding_core.interfaces.grounder import ask
+    from grounding_core.interfaces.grounder import opened as context_of
     from grounding_core.model import GroundingModel
     from grounding_core.render import save_answer
     from grounding_core.serial import to_json
@@ -42,7 +44,7 @@ def chat(
     with status.status(f"Loading {recipe}"):
         model = load(recipe, overrides=overrides or ())
     with status.status(f"Watching {opened.name}"):
-        context = model.encode(opened)
+        context = context_of(model, opened)
     console = Console(highlight=False)
     status.print(HELP, soft_wrap=True)
     history: list[tuple[str, str]] = []
@@ -58,13 +60,12 @@ def chat(
             if line.startswith("/") and line != "/describe":
                 raise QueryError(f"There is no command {line.split()[0]}.", "Use /describe, /new or /quit.")
             query = query_of(None if line == "/describe" else line)
+            with answering(None if as_json else console, status) as told:
+                answer = ask(model, context, query, history=history, told=told)
             # Only a composed model knows how earlier turns are worded; others answer each question alone.
             if isinstance(model, GroundingModel):
-                (answer,) = model.ground(context, [query], history=history)
                 asked = model.prompts.question(query.kind, query.text)
                 history.append((asked, str(answer.meta["markup"])))
-            else:
-                (answer,) = model.ground(context, [query])
             if as_json:
                 print(json.dumps({"question": query.text, **to_json(answer)}, ensure_ascii=False), flush=True)
             else:

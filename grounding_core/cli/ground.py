@@ -37,7 +37,8 @@ def ground(
     from rich.console import Console
 
     from grounding_core import load
-    from grounding_core.cli.show import coloured, preview, visibility
+    from grounding_core.cli.show import answering, coloured, preview, visibility
+    from grounding_core.interfaces.grounder import ask
     from grounding_core.interfaces.grounder import opened as context_of
     from grounding_core.render import save_answer
     from grounding_core.video import Video
@@ -45,18 +46,19 @@ def ground(
     # What is cheap to find wrong is looked at before a model is loaded.
     query = query_of(question, kind)
     opened = Video.open(video)
-    status = Console(stderr=True)
+    status, console = Console(stderr=True), Console(highlight=False)
     with status.status(f"Loading {recipe}"):
         model = load(recipe, overrides=overrides or ())
     with status.status(f"Watching {opened.name}"):
-        (answer,) = model.ground(context_of(model, opened), [query])
+        context = context_of(model, opened)
+    with answering(None if as_json else console, status) as told:
+        answer = ask(model, context, query, told=told)
     folder = out or Path("runs/ground") / opened.name
     with status.status(f"Writing {folder}"):
         save_answer(answer, opened, folder, title=query.text)
     if as_json:
         print((folder / "answer.json").read_text(encoding="utf-8").strip())
         return
-    console = Console(highlight=False)
     console.print(coloured(answer))
     for line in visibility(answer):
         console.print(line, markup=False, style="dim")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from rich.console import Console
     from rich.text import Text
 
+    from grounding_core.markup import Marked
     from grounding_core.types import GroundedText
     from grounding_core.video import Video
 
 
-def coloured(answer: GroundedText) -> Text:
+def coloured(answer: GroundedText | Marked) -> Text:
     """The answer's text, each phrase in its mask's colour and followed by its track ids."""
     from rich.style import Style
     from rich.text import Text
@@ -35,6 +37,28 @@ def coloured(answer: GroundedText) -> Text:
         else:
             text.append(answer.text[start:end])
     return text.append(answer.text[end:])
+
+
+@contextmanager
+def answering(shown: Console | None, status: Console) -> Iterator[Callable[[Marked], None] | None]:
+    """While a question is answered: where to tell the text as it is written, each phrase in colour once
+    it points at something. What was shown goes away with the end, for the whole answer to be printed.
+
+    Args:
+        shown: where the answer will be printed; None where it won't be.
+        status: says meanwhile that something is going on, where the text can't be shown: in pipes and files.
+    """
+    from rich.console import Group
+    from rich.live import Live
+    from rich.spinner import Spinner
+
+    if shown is None or not shown.is_terminal:
+        with status.status("Answering"):
+            yield None
+        return
+    spinner = Spinner("dots", "Answering", style="dim")
+    with Live(spinner, console=shown, transient=True) as live:
+        yield lambda marked: live.update(Group(coloured(marked), spinner), refresh=True)
 
 
 COLUMNS = 24

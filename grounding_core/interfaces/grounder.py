@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from grounding_core.markup import Marked
 from grounding_core.types import GroundedText, Query
 from grounding_core.video import Video
 
@@ -15,6 +16,32 @@ def opened(model: Grounder, video: Video) -> Any:
     A model that chooses frames by the question can't encode before it: then the video itself.
     """
     return video if getattr(model, "selects_by_query", False) else model.encode(video)
+
+
+def ask(
+    model: Grounder,
+    context: Any,
+    query: Query,
+    *,
+    history: Sequence[tuple[str, str]] = (),
+    told: Callable[[Marked], None] | None = None,
+) -> GroundedText:
+    """One answer of any model.
+
+    Args:
+        model: who is asked.
+        context: what :func:`opened` gave.
+        query: the question.
+        history: earlier turns; read by a model that ``converses``, others owe answers alone.
+        told: is told of the text while it is written, by the same models.
+    """
+    if not getattr(model, "converses", False):
+        return model.ground(context, [query])[0]
+    # Attributes beyond the protocol come with `converses`.
+    conversing: Any = model
+    watch = None if told is None else lambda _, marked: told(marked)
+    (answer,) = conversing.ground(context, [query], history=history, told=watch)
+    return answer  # type: ignore[no-any-return]
 
 
 @runtime_checkable

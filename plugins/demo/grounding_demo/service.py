@@ -8,6 +8,7 @@ from typing import Any
 
 from grounding_core import DEFAULT_RECIPE, load
 from grounding_core.errors import QueryError
+from grounding_core.interfaces.grounder import ask, opened
 from grounding_core.markup import Marked
 from grounding_core.plugins import registry
 from grounding_core.types import GroundedText, Query
@@ -72,23 +73,11 @@ class Service:
             model = self._model[1]
             if self._context is None or self._context[0] != video.source:
                 self._context = None
-                self._context = (video.source, model.encode(video))
-            (answer,) = _ground(model, self._context[1], query, told)
-        return answer
+                self._context = (video.source, opened(model, video))
+            return ask(model, self._context[1], query, told=told)
 
     def forget(self, video: Video) -> None:
         """Let go of what is kept about a video whose file goes away."""
         with self._lock:
             if self._context is not None and self._context[0] == video.source:
                 self._context = None
-
-
-def _ground(
-    model: Any, context: Any, query: Query, told: Callable[[Marked], None] | None
-) -> list[GroundedText]:
-    from grounding_core.model import GroundingModel
-
-    # Whole models owe their answers only.
-    if told is None or not isinstance(model, GroundingModel):
-        return list(model.ground(context, [query]))
-    return model.ground(context, [query], told=lambda _, marked: told(marked))
