@@ -39,7 +39,7 @@ NOT_RUN = {
     "grounding demo": "runs until it is ended; plugins/demo/tests/test_page.py uses it",
     "grounding review": "runs until it is ended; plugins/demo/tests/test_review_page.py uses it",
     "python -m benchmarks.audit.training": "takes hours; tests/benchmarks/test_audit.py makes its sets",
-    "python -m benchmarks.review from-label-studio": "needs annotations; tests/benchmarks/test_review.py has some",
+    "python -m benchmarks.review from-label-studio": "tests/benchmarks/test_review.py has annotations",
     "grounding serve": "runs until it is ended; plugins/demo/tests/test_api.py uses it",
     "grounding ground clip.mp4": "needs a clip of the reader's own",
 }
@@ -121,6 +121,7 @@ PYTHON_NOT_RUN = {
     "from grounding_core.testing import": "classes that every plugin here has in its tests",
     "from transformers import ViTConfig": "the encoder's test; run below",
     "from grounding_core.export import detections": "needs supervision; tests/test_export.py",
+    "import fiftyone": "needs fiftyone and its database; tests/test_export.py has its importer",
     "model.push_to_hub": "needs a hub; tests/test_pretrained.py has one",
 }
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
@@ -14,7 +18,8 @@ from typer.testing import CliRunner
 from grounding_core import GroundedText, MaskTrack, Span, Video
 from grounding_core.cli import app
 from grounding_core.export import detections, to_supervision
-from grounding_core.render import save_answer
+from grounding_core.label_studio import from_rle
+from grounding_core.render import save_answer, write_overlay
 
 SIZE = (40, 60)
 
@@ -88,3 +93,85 @@ def test_what_is_no_answer_is_refused(saved: Path, tmp_path: Path) -> None:
     for arguments in ((tmp_path / "other.json", "--format", "coco"), (saved, "--format", "png")):
         done = CliRunner().invoke(app, ["export", *map(str, arguments)])
         assert done.exit_code == 1 and type(done.exception).__name__ == "GroundingError"
+
+
+def test_label_studio_masks_are_a_task_a_frame(saved: Path) -> None:
+    tasks = json.loads(export(saved, "--format", "label-studio-masks"))
+    assert [task["data"]["image"].split("/")[1] for task in tasks] == [f"0000{i}.jpg" for i in range(4)]
+    for index, task in enumerate(tasks):
+        found = {each["id"]: each for each in task["predictions"][0]["result"]}
+        for track in answer().tracks:
+            if track.frames[index] is None:
+                assert f"track-{track.id}" not in found
+                continue
+            value = found[f"track-{track.id}"]["value"]
+            assert value["brushlabels"] == [{0: "dog", 7: "object"}[track.id]]
+            assert (from_rle(value["rle"], SIZE) == track.mask(index)).all()
+
+
+def test_label_studio_reads_its_masks(saved: Path) -> None:
+    brush = pytest.importorskip("label_studio_sdk.converter.brush", reason="needs label-studio-sdk")
+    task = json.loads(export(saved, "--format", "label-studio-masks"))[1]
+    results = [{**each, **each["value"]} for each in task["predictions"][0]["result"]]
+    layers = brush.decode_from_annotation("mask", results)
+    assert [name.split("-")[1] for name in layers] == ["dog", "object"]
+    for layer, track in zip(layers.values(), answer().tracks, strict=True):
+        assert ((layer > 0) == track.mask(1)).all()
+
+
+@pytest.fixture
+def from_file(tmp_path: Path) -> Path:
+    """An answer about a video that is a file."""
+    plain = Video.open(np.zeros((4, *SIZE, 3), np.uint8), fps=4)
+    write_overlay(plain, GroundedText(""), tmp_path / "clip.mp4")
+    video = Video.open(tmp_path / "clip.mp4")
+    masks = np.zeros((4, *video.size), bool)
+    masks[[0, 2], 7:20, 11:40] = True
+    masks[0, 7, 11] = False
+    track = MaskTrack.from_masks(3, masks)
+    return save_answer(GroundedText("A cat.", (Span(2, 5, (3,)),), (track,)), video, tmp_path / "asked")
+
+
+def test_fiftyone_gets_videos_and_masks_in_boxes(from_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "fiftyone"
+    export(from_file, "--format", "fiftyone", "--out", out)
+    (entry,) = json.loads((out / "manifest.json").read_text())["index"]
+    assert Video.open(out / entry["data"]).size == Video.open(tmp_path / "clip.mp4").size
+    labels = json.loads((out / entry["labels"]).read_text())
+    assert sorted(labels["frames"]) == ["1", "3"] and labels["attrs"]["attrs"][0]["value"] == "A cat."
+    (found,) = labels["frames"]["1"]["objects"]["objects"]
+    assert (found["label"], found["index"]) == ("cat", 3)
+    mask = np.load(io.BytesIO(zlib.decompress(base64.b64decode(found["mask"]))))
+    assert mask.shape == (13, 29) and mask.sum() == 13 * 29 - 1 and not mask[0, 0]
+    for arguments, said in (((from_file, "--out", out), "not empty"), ((from_file,), "is a folder")):
+        done = CliRunner().invoke(app, ["export", *map(str, arguments), "--format", "fiftyone"])
+        assert said in str(done.exception)
+
+
+def test_fiftyone_imports_it(from_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its importer reads without its database, which is not started here."""
+    monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://127.0.0.1:9/?serverSelectionTimeoutMS=1")
+    pytest.importorskip("fiftyone", reason="needs fiftyone")
+    from fiftyone.utils.data.importers import FiftyOneVideoLabelsDatasetImporter
+
+    export(from_file, "--format", "fiftyone", "--out", tmp_path / "fiftyone")
+    importer = FiftyOneVideoLabelsDatasetImporter(str(tmp_path / "fiftyone"))
+    importer.setup()
+    ((video, _, answered, frames),) = importer
+    assert Path(video).is_file() and answered["answer"].label == "A cat." and sorted(frames) == [1, 3]
+    (found,) = frames[3]["detections"].detections
+    height, width = Video.open(video).size
+    assert found.bounding_box == pytest.approx([11 / width, 7 / height, 29 / width, 13 / height])
+    assert (found.label, found.index, found.mask.shape, bool(found.mask.all())) == ("cat", 3, (13, 29), True)
+
+
+def test_frames_are_written_as_the_files_name_them(from_file: Path, saved: Path, tmp_path: Path) -> None:
+    export(from_file, "--format", "coco", "--out", tmp_path / "coco.json", "--frames", tmp_path / "frames")
+    made = json.loads((tmp_path / "coco.json").read_text())
+    for image in made["images"]:
+        with Image.open(tmp_path / "frames" / image["file_name"]) as frame:
+            assert frame.size == (image["width"], image["height"])
+    done = CliRunner().invoke(
+        app, ["export", str(saved), "--format", "coco", "--frames", str(tmp_path / "f")]
+    )
+    assert done.exit_code == 1, "its video was never a file"

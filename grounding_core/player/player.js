@@ -24,6 +24,7 @@ const Grounding = (() => {
     return counts;
   }
 
+  // The mask of a code, row by row: 1 inside.
   function decode(counts, height, width) {
     const mask = new Uint8Array(height * width);
     let place = 0, inside = 0;
@@ -246,5 +247,5 @@ const Grounding = (() => {
     return { start, pause, show };
   }
 
-  return { make, paint, words, timeline, runsOf, color, plate, mount };
+  return { make, decode, paint, words, timeline, runsOf, color, plate, mount };
 })();

@@ -25,9 +25,9 @@ from benchmarks.review.changes import Change, ReviewError
 from benchmarks.review.export import export
 from benchmarks.review.reviewing import Review, ReviewItem
 from grounding_core.config import Part
-from grounding_core.drawing import PALETTE, ink_on
 from grounding_core.errors import GroundingError
 from grounding_core.interfaces.spatial_prompts import SpatialPrompts
+from grounding_core.player.embed import palette, script
 from grounding_core.serial import to_json
 from grounding_demo.guard import Guard
 
@@ -87,6 +87,10 @@ def make_review(review: Review, *, who: str, masks: Part) -> FastAPI:
     def page() -> FileResponse:
         return FileResponse(STATIC / "index.html")
 
+    @app.get("/player.js")
+    def player() -> Response:
+        return Response(script(), media_type="text/javascript")
+
     @app.get("/items")
     def items() -> dict[str, Any]:
         listed = [
@@ -99,8 +103,7 @@ def make_review(review: Review, *, who: str, masks: Part) -> FastAPI:
             }
             for item in review.items
         ]
-        colours = [[f"rgb{colour}", f"rgb{ink_on(colour)}"] for colour in PALETTE]
-        return {"who": who, "items": listed, "palette": colours}
+        return {"who": who, "items": listed, "palette": palette()}
 
     @app.get("/items/{place}")
     def item(place: int) -> dict[str, Any]:

@@ -1,13 +1,8 @@
 // The review page: one item at a time, worst first. Everything that is changed goes to the server at once,
 // which answers with the item as it is now.
-import { decode } from "./rle.js";
-
+// Masks are read by grounding_core/player/player.js, which stands before this as `Grounding`.
+const { make, decode } = Grounding;
 const $ = (id) => document.getElementById(id);
-const make = (tag, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-};
 const canvas = $("canvas"), pen = canvas.getContext("2d");
 let all = [], palette = [], place = 0, item = null, frame = 0, phrase = 0, object = null;
 let mode = null; // null, "rename", "link", "caption", "box", "click", "new"
@@ -194,7 +189,7 @@ function draw() {
     const rle = track.frames[frame];
     if (!rle) continue;
     const strong = object === null ? !wanted.size || wanted.has(track.id) : object === track.id;
-    layer(decode(rle), width, height, scale, keys(colour(track.id)[0]), strong, track.id);
+    layer(decode(rle.counts, height, width), width, height, scale, keys(colour(track.id)[0]), strong, track.id);
   }
   if (drag) {
     pen.strokeStyle = "#fff";
