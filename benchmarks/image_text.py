@@ -70,7 +70,7 @@ class ByColour(Configured):
     def similarity(self, sights: Sequence[Sight], words: Sequence[str]) -> npt.NDArray[np.float64]:
         """See :class:`ImageText`."""
         found = np.full((len(sights), len(words)), 0.5)
-        named = [_words(text) & COLOURS for text in words]
+        named = [content_words(text) & COLOURS for text in words]
         for row, sight in zip(found, sights, strict=True):
             seen = colour(sight.frame[sight.mask])
             if seen:
@@ -171,13 +171,14 @@ def best_frame(track: MaskTrack) -> int | None:
 
 def unlike(phrase: str, others: Sequence[str]) -> list[str]:
     """Those of other phrases that share few words with one; each once."""
-    own = _words(phrase)
+    own = content_words(phrase)
     return [
         other
         for other in dict.fromkeys(others)
-        if (theirs := _words(other)) and 2 * len(own & theirs) < SHARED * (len(own) + len(theirs))
+        if (theirs := content_words(other)) and 2 * len(own & theirs) < SHARED * (len(own) + len(theirs))
     ]
 
 
-def _words(phrase: str) -> set[str]:
+def content_words(phrase: str) -> set[str]:
+    """The words of a phrase that say something, in lower case."""
     return {word for word in re.findall(r"\w+", phrase.lower()) if word not in ("a", "an", "the")}

@@ -96,6 +96,13 @@ ANNOTATION: tuple[tuple[Kind, str, str, str, str], ...] = (
     ),
     ("image_text", "colour", "image_text:ByColour", "", "colour words against pixels, without a model"),
     ("image_text", "endpoint", "image_text:EndpointImageText", "", "a model behind an endpoint"),
+    (
+        "image_text",
+        "visual_words",
+        "visual_words:VisualWords",
+        "",
+        "a recipe's visual tokens against its embeddings of words",
+    ),
     ("image_text", "recipe", "image_text:AskedRecipe", "", "any recipe: does its mask for the words fit?"),
 )
 """Kind, name, target, hint, summary of the steps of annotating."""

@@ -38,7 +38,7 @@ NOT_RUN = {
     "grounding check weights/recipe.yaml": "needs converted weights",
     "grounding demo": "runs until it is ended; plugins/demo/tests/test_page.py uses it",
     "grounding review": "runs until it is ended; plugins/demo/tests/test_review_page.py uses it",
-    "python -m benchmarks.audit.training": "takes hours; tests/benchmarks/test_audit.py makes its sets",
+    "python -m benchmarks.audit.training": "takes minutes; test_audit.py trains a step",
     "python -m benchmarks.review from-label-studio": "tests/benchmarks/test_review.py has annotations",
     "grounding serve": "runs until it is ended; plugins/demo/tests/test_api.py uses it",
     "grounding ground clip.mp4": "needs a clip of the reader's own",

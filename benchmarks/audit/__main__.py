@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -16,9 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.audit.auditing import Questions, audit, named
-from benchmarks.audit.planting import MISFIT, kinds, plant, twin
+from benchmarks.audit.misfits import readable
+from benchmarks.audit.planting import OF_WORDS, kinds, plant, twin
 from benchmarks.disk import replace_text
 from benchmarks.image_text import ImageText, named_image_text
+from grounding_core.errors import DataError
 from grounding_core.interfaces.dataset import Sample
 
 app = typer.Typer(add_completion=False)
@@ -56,7 +59,11 @@ class Measured:
 
 
 def measure(
-    questions: Questions, rate: float, seed: int, image_text: ImageText | None = None
+    questions: Questions,
+    rate: float,
+    seed: int,
+    image_text: ImageText | None = None,
+    only: Sequence[str] = (),
 ) -> dict[str, Measured]:
     """Plant faults, each kind at the same rate, audit, and count.
 
@@ -67,24 +74,26 @@ def measure(
         rate: share of the samples that get a fault, in all.
         seed: of the choice.
         image_text: compares phrases with pictures; without it no phrase is planted wrong.
+        only: kinds that are planted; all by default.
     """
     rng = np.random.default_rng(seed)
     first: dict[str, Sample] = {}
     for sample in questions.samples:
         first.setdefault(sample.video_id, sample)
     samples, planted = list(first.values()), dict[str, str]()
-    wanted = [kind for kind in kinds() if image_text is not None or kind != MISFIT]
+    wanted = [k for k in kinds() if (image_text is not None or k not in OF_WORDS) and (not only or k in only)]
+    phrases = list(dict.fromkeys(phrase for sample in samples for phrase, _ in readable(sample)))
     for place in rng.permutation(len(samples))[: round(rate * len(samples))]:
         sample = samples[int(place)]
         # In turn; a sample that can't show a fault gets the next one that it can, and that one waits less.
         for kind in wanted:
-            changed = plant(sample, kind, rng)
+            changed = plant(sample, kind, rng, phrases)
             if changed is not None:
                 samples[int(place)], planted[sample.id] = changed, kind
                 wanted = [*(other for other in wanted if other != kind), kind]
                 break
     clean = [sample for sample in samples if sample.id not in planted]
-    if questions.task == "gcg":
+    if questions.task == "gcg" and (not only or "caption-disagreement" in only):
         for one, other in list(pairwise(clean))[: max(len(planted) // len(wanted), 1)]:
             copy = twin(one, other)
             # The masks are those of another video: only what is said of the pair counts.
@@ -119,9 +128,13 @@ def main(
         str | None, typer.Option(help="Image–text component in YAML, to plant wrong phrases too.")
     ] = None,
     only: Annotated[str | None, typer.Option(help="One task alone.")] = None,
+    planted: Annotated[list[str] | None, typer.Option("--kind", help="Plant these kinds alone.")] = None,
     out: Annotated[Path | None, typer.Option(help="JSON file for the counts.")] = None,
 ) -> None:
     """Plant faults of every kind in good data and say how many the audit finds."""
+    known = [*kinds(), "caption-disagreement"]
+    if unknown := sorted(set(planted or ()) - set(known)):
+        raise DataError(f"No fault {', '.join(unknown)} is planted.", f"Known: {', '.join(known)}.")
     model = None if image_text is None else named_image_text(image_text)
     written: dict[str, dict[str, dict[str, float | None]]] = {}
     for questions in named(name, split, data_root):
@@ -129,7 +142,7 @@ def main(
             continue
         rows: dict[str, Measured] = {}
         for one in range(seed, seed + seeds):
-            for kind, counts in measure(questions, rate, one, model).items():
+            for kind, counts in measure(questions, rate, one, model, planted or ()).items():
                 rows[kind] = rows.get(kind, Measured(0, 0, 0)) + counts
         table = Table(title=f"{name} ({questions.task})", title_justify="left", box=None)
         for heading in ("fault", "planted", "found", "false", "in clean", "precision", "recall"):

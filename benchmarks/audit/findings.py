@@ -23,7 +23,8 @@ KINDS: Mapping[str, str] = {
     "longer-than-visible": "A mask goes on where its object is no more, or not yet, in the picture.",
     "duplicate-objects": "Two objects of one caption have the same masks.",
     "box-outside": "A box leaves the picture or the video, or has no area.",
-    "phrase-misfit": "A phrase fits what is seen of its object worse than phrases of other objects do.",
+    "exchanged-phrases": "Two phrases of a caption fit better when they exchange their objects.",
+    "phrase-misfit": "A phrase does not fit what is seen of its object better than phrases of others do.",
     "caption-disagreement": "Videos that look the same have captions that share few words.",
 }
 """Kinds of faults and what each means."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -15,15 +17,26 @@ from grounding_core.video import Video
 
 POOL = 64
 """Samples whose phrases a phrase is compared with."""
-OTHERS = 16
-"""Phrases of others that a phrase is compared with."""
-BEATEN = 0.4
-"""Share of the others that must fit an object better than its own phrase does, ties counting half. A wrong
-phrase is as good as any other, so this is half of them on average; a right one is beaten by few."""
+OTHERS = 64
+"""Phrases of others that a phrase is compared with, at most."""
+ABOVE = 1.5
+"""Standard deviations by which a phrase's score must lie above the mean of the others on the same picture. A
+wrong phrase is one of the others, so nine in ten of them lie lower; how far above right ones lie depends on
+the component alone, whatever its scores are."""
+
+
+@dataclass(frozen=True)
+class _Named:
+    """A phrase, and the object it names where most of it is seen."""
+
+    phrase: str
+    track: int
+    frame: int
+    sight: Sight
 
 
 class Misfits:
-    """Finds phrases that fit their objects worse than phrases of other samples do.
+    """Finds phrases that do not fit their objects.
 
     Args:
         model: compares.
@@ -34,7 +47,7 @@ class Misfits:
         self._model = model
         self._rng = np.random.default_rng(0)
         chosen = self._rng.permutation(len(samples))[:POOL]
-        phrases = [phrase for place in chosen for phrase, _ in _readable(samples[int(place)])]
+        phrases = [phrase for place in chosen for phrase, _ in readable(samples[int(place)])]
         self._pool = list(dict.fromkeys(phrases))
 
     def of(self, sample: Sample, truth: Truth, video: Video, fitting: Collection[int]) -> Iterator[Fault]:
@@ -46,25 +59,54 @@ class Misfits:
             video: its video, which can be decoded.
             fitting: ids of the tracks that have the video's size and length.
         """
+        named = []
         for phrase, track in phrases_of(sample, truth):
             frame = best_frame(track) if track.id in fitting else None
-            others = unlike(phrase, self._pool)
-            if frame is None or len(others) < 2:
-                continue
-            chosen = [others[int(place)] for place in self._rng.permutation(len(others))[:OTHERS]]
-            sight = Sight(video.frames([frame])[0], track.mask(frame))
-            own, *rest = self._model.similarity([sight], [phrase, *chosen])[0]
-            scores = np.asarray(rest)
-            beaten = float(np.mean(scores > own) + np.mean(scores == own) / 2)
-            if beaten >= BEATEN and scores.max() > own:
-                better = chosen[int(np.argmax(rest))]
-                yield Fault(
-                    "phrase-misfit",
-                    0.3 + 0.4 * beaten,
-                    f"“{phrase}” fits what is seen worse than {beaten:.0%} of others, “{better}” for one.",
-                    (frame,),
-                    (track.id,),
-                )
+            if frame is not None:
+                sight = Sight(video.frames([frame])[0], track.mask(frame))
+                named.append(_Named(phrase, track.id, frame, sight))
+        exchanged = set()
+        for one, other, gain in self._exchanged(named):
+            exchanged |= {one.track, other.track}
+            yield Fault(
+                "exchanged-phrases",
+                0.7,
+                f"“{one.phrase}” and “{other.phrase}” fit each other's object better (by {gain:.2g}).",
+                (one.frame, other.frame),
+                (one.track, other.track),
+            )
+        yield from (fault for one in named if one.track not in exchanged for fault in self._misfit(one))
+
+    def _exchanged(self, named: Sequence[_Named]) -> Iterator[tuple[_Named, _Named, float]]:
+        """Pairs of one caption, and how much better they fit the other way round."""
+        if len({one.track for one in named}) < 2:
+            return
+        scores = self._model.similarity([one.sight for one in named], [one.phrase for one in named])
+        for i, j in combinations(range(len(named)), 2):
+            one, other = named[i], named[j]
+            gain = float(scores[i, j] - scores[i, i] + scores[j, i] - scores[j, j])
+            if gain > 0 and one.track != other.track and unlike(one.phrase, [other.phrase]):
+                yield one, other, gain
+
+    def _misfit(self, one: _Named) -> Iterator[Fault]:
+        """The phrase among those of the data set that share few words with it."""
+        others = unlike(one.phrase, self._pool)
+        if len(others) < 2:
+            return
+        chosen = [others[int(place)] for place in self._rng.permutation(len(others))[:OTHERS]]
+        own, *rest = self._model.similarity([one.sight], [one.phrase, *chosen])[0]
+        scores = np.asarray(rest)
+        above = float((own - scores.mean()) / max(scores.std(), 1e-9))
+        if above < ABOVE and scores.max() > own:
+            beaten = float(np.mean(scores > own))
+            yield Fault(
+                "phrase-misfit",
+                0.3 + 0.1 * min(ABOVE - above, 4.0),
+                f"“{one.phrase}” fits what is seen worse than {beaten:.0%} of others, "
+                f"“{chosen[int(scores.argmax())]}” for one.",
+                (one.frame,),
+                (one.track,),
+            )
 
 
 def phrases_of(sample: Sample, truth: Truth) -> Iterator[tuple[str, MaskTrack]]:
@@ -79,7 +121,8 @@ def phrases_of(sample: Sample, truth: Truth) -> Iterator[tuple[str, MaskTrack]]:
             yield truth.caption.phrase(span), tracks[span.tracks[0]]
 
 
-def _readable(sample: Sample) -> list[tuple[str, MaskTrack]]:
+def readable(sample: Sample) -> list[tuple[str, MaskTrack]]:
+    """:func:`phrases_of` of a sample as it lies; none where its truth can't be read."""
     try:
         return list(phrases_of(sample, sample.load_truth()))
     except GroundingError:  # the audit says so where it comes to this sample

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.datasets.markup import reworded
 from benchmarks.image_text import unlike
 from grounding_core.errors import VideoError
 from grounding_core.interfaces.dataset import Sample, Truth
@@ -19,25 +20,29 @@ from grounding_core.video import Video
 
 Frames = list["bytes | None"]
 Rng = np.random.Generator
-MISFIT = "phrase-misfit"
+EXCHANGED, MISFIT = "exchanged-phrases", "phrase-misfit"
+OF_WORDS = (EXCHANGED, MISFIT)
 """Found by an image–text component alone."""
 MOVED = 0.5
 """Overlap of an object's first and last box from which it has not moved enough to show a frozen mask."""
 
 
-def plant(sample: Sample, kind: str, rng: Rng) -> Sample | None:
+def plant(sample: Sample, kind: str, rng: Rng, phrases: Sequence[str] = ()) -> Sample | None:
     """The sample with a fault of a kind; None where it has no object that can show it.
 
     Args:
         sample: a question with masks; its truth is read.
         kind: one of :func:`kinds`.
         rng: the only source of chance.
+        phrases: of other samples, one of which becomes a wrong one.
     """
     if kind == "undecodable":
         return replace(sample, open_video=lambda: _broken(sample.open_video(), rng))
     if kind == "box-outside":
         truth = sample.load_truth()
         changed = None if not truth.boxes else replace(truth, boxes=_pushed(truth, sample.open_video().size))
+    elif kind == MISFIT:
+        changed = _reworded(sample.load_truth(), rng, phrases)
     else:
         changed = _FAULTS[kind](sample.load_truth(), rng)
     return None if changed is None else replace(sample, load_truth=lambda: changed)
@@ -45,7 +50,7 @@ def plant(sample: Sample, kind: str, rng: Rng) -> Sample | None:
 
 def kinds() -> list[str]:
     """What can be planted in one sample."""
-    return [*_FAULTS, "box-outside", "undecodable"]
+    return [*_FAULTS, MISFIT, "box-outside", "undecodable"]
 
 
 def twin(sample: Sample, other: Sample) -> Sample:
@@ -193,6 +198,21 @@ def _relinked(truth: Truth, rng: Rng) -> Truth | None:
     return None
 
 
+def _reworded(truth: Truth, rng: Rng, phrases: Sequence[str]) -> Truth | None:
+    """A phrase of another sample stands where the words for an object were."""
+    caption = truth.caption
+    if caption is None:
+        return None
+    single = [place for place, span in enumerate(caption.spans) if len(span.tracks) == 1]
+    said = {caption.phrase(span) for span in caption.spans}
+    for place in rng.permutation(single):
+        others = [p for p in unlike(caption.phrase(caption.spans[int(place)]), phrases) if p not in said]
+        if others:
+            words = others[int(rng.integers(len(others)))]
+            return replace(truth, caption=reworded(caption, int(place), words))
+    return None
+
+
 _FAULTS: Mapping[str, Callable[[Truth, Rng], Truth | None]] = {
     "phrase-without-mask": _unlinked,
     "mask-without-phrase": _unnamed,
@@ -203,7 +223,7 @@ _FAULTS: Mapping[str, Callable[[Truth, Rng], Truth | None]] = {
     "identity-swap": _swapped,
     "longer-than-visible": _lingering,
     "duplicate-objects": _duplicated,
-    MISFIT: _relinked,
+    EXCHANGED: _relinked,
 }
 
 

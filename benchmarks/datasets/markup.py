@@ -56,3 +56,20 @@ def parse(marked: str) -> Caption:
         text += phrase
         read = match.end()
     return Caption(text + marked[read:], tuple(spans))
+
+
+def reworded(text: GroundedText, place: int, words: str) -> GroundedText:
+    """The text with other words for its phrase at a place; all others stay what they were."""
+    old = text.spans[place]
+    longer = len(words) - (old.end - old.start)
+    spans = []
+    for index, span in enumerate(text.spans):
+        start = span.start + (longer if span.start >= old.end else 0)
+        end = span.end + (longer if span.end >= old.end else 0)
+        spans.append(
+            Span(old.start, old.start + len(words), span.tracks)
+            if index == place
+            else Span(start, max(end, start), span.tracks)
+        )
+    said = text.text[: old.start] + words + text.text[old.end :]
+    return GroundedText(said, tuple(spans), text.tracks)

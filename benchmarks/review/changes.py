@@ -11,10 +11,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks.datasets.markup import parse
+from benchmarks.datasets.markup import parse, reworded
 from grounding_core.errors import DataError, GroundingError
 from grounding_core.masks import MaskTrack, decode
-from grounding_core.types import GroundedText, Span
+from grounding_core.types import GroundedText
 
 _log = logging.getLogger(__name__)
 
@@ -80,19 +80,7 @@ def _rename(text: GroundedText, values: Mapping[str, Any]) -> GroundedText:
     place, words = _span(text, values), " ".join(str(values["words"]).split())
     if not words:
         raise ReviewError("A phrase needs words.", "Write some, or link it to nothing.")
-    old = text.spans[place]
-    longer = len(words) - (old.end - old.start)
-    spans = []
-    for index, span in enumerate(text.spans):
-        start = span.start + (longer if span.start >= old.end else 0)
-        end = span.end + (longer if span.end >= old.end else 0)
-        spans.append(
-            Span(old.start, old.start + len(words), span.tracks)
-            if index == place
-            else Span(start, max(end, start), span.tracks)
-        )
-    said = text.text[: old.start] + words + text.text[old.end :]
-    return GroundedText(said, tuple(spans), text.tracks)
+    return reworded(text, place, words)
 
 
 def _link(text: GroundedText, values: Mapping[str, Any]) -> GroundedText:

@@ -11,10 +11,11 @@ import pytest
 
 from benchmarks.audit.auditing import Questions, audit, below, named
 from benchmarks.audit.findings import KINDS, Audited, Fault
-from benchmarks.audit.planting import MISFIT, kinds, plant, twin
+from benchmarks.audit.misfits import readable
+from benchmarks.audit.planting import MISFIT, OF_WORDS, kinds, plant, twin
 from benchmarks.image_text import named_image_text
 from grounding_core.cli import main
-from grounding_core.errors import DataError
+from grounding_core.errors import DataError, GroundingError
 from grounding_core.interfaces.dataset import Sample
 from grounding_core.plugins import registry
 
@@ -48,7 +49,7 @@ def test_good_data_has_almost_no_findings(good: dict[str, Questions]) -> None:
         assert len(faulty) <= 0.05 * len(questions.samples), faulty
 
 
-@pytest.mark.parametrize("kind", [kind for kind in kinds() if kind not in ("box-outside", MISFIT)])
+@pytest.mark.parametrize("kind", [kind for kind in kinds() if kind not in ("box-outside", *OF_WORDS)])
 def test_planted_faults_of_captions_are_found(kind: str, good: dict[str, Questions]) -> None:
     rng = np.random.default_rng(0)
     faulty = [changed for s in good["gcg"].samples if (changed := plant(s, kind, rng)) is not None][:4]
@@ -57,18 +58,41 @@ def test_planted_faults_of_captions_are_found(kind: str, good: dict[str, Questio
     assert sum(hits) >= 0.75 * len(hits)
 
 
-def test_phrases_that_do_not_fit_are_found_by_an_image_text_component(good: dict[str, Questions]) -> None:
-    """By colours: two phrases that name other ones change what they point at."""
-    rng = np.random.default_rng(0)
-    faulty = [changed for s in good["gcg"].samples if (changed := plant(s, MISFIT, rng)) is not None]
-    model = named_image_text("{type: colour}")
-    told = audit([replace(good["gcg"], samples=faulty)], image_text=model)
-    hits = [fault for one in told for fault in one.faults if fault.kind == MISFIT]
-    assert len({fault.tracks for fault in hits}) >= 2 and all(fault.frames for fault in hits)
-    clean = audit([good["gcg"]], image_text=model)
-    assert sum(bool(one.faults) for one in clean) <= 0.25 * len(clean)
+@pytest.mark.parametrize("component", ["{type: colour}", "{type: visual_words}"])
+def test_phrases_of_the_wrong_object_are_found(component: str, good: dict[str, Questions]) -> None:
+    """Phrases that change their objects, and phrases from elsewhere; each named as what it is."""
+    samples = good["gcg"].samples[:4]
+    model = named_image_text(component)
+    phrases = [phrase for sample in samples for phrase, _ in readable(sample)]
+    rng = np.random.default_rng(1)
+    for kind in OF_WORDS:
+        faulty = [f for s in samples if (f := plant(s, kind, rng, phrases)) is not None]
+        told = audit([replace(good["gcg"], samples=faulty)], image_text=model)
+        hits = [{fault.kind for fault in one.faults} & {*OF_WORDS} for one in told]
+        assert sum(kind in kinds for kinds in hits) >= 0.5 * len(faulty) > 1, (kind, hits)
+        assert all(fault.frames and fault.tracks for one in told for fault in one.faults)
+    clean = audit([replace(good["gcg"], samples=samples)], image_text=model)
+    assert sum(bool(one.faults) for one in clean) <= 1
+
+
+def test_an_image_text_component_is_named_in_yaml(good: dict[str, Questions]) -> None:
     with pytest.raises(DataError, match="--image-text"):
         named_image_text("{type: [}")
+    whole = named_image_text("{type: visual_words, recipe: no-such-recipe}")
+    with pytest.raises(GroundingError, match="no-such-recipe"):
+        audit([replace(good["gcg"], samples=good["gcg"].samples[:1])], image_text=whole)
+
+
+def test_a_reworded_phrase_leaves_the_others(good: dict[str, Questions]) -> None:
+    sample = good["gcg"].samples[0]
+    before = sample.load_truth().caption
+    changed = plant(sample, MISFIT, np.random.default_rng(0), ["one purple elephant in the rain"])
+    assert changed is not None and before is not None
+    after = changed.load_truth().caption
+    assert after is not None and after.tracks == before.tracks
+    said = [(before.phrase(a), after.phrase(b)) for a, b in zip(before.spans, after.spans, strict=True)]
+    assert [b for a, b in said if a != b] == ["one purple elephant in the rain"]
+    assert plant(sample, MISFIT, np.random.default_rng(0)) is None, "there are no others"
 
 
 def test_boxes_outside_the_picture_are_found(good: dict[str, Questions]) -> None:
@@ -182,3 +206,46 @@ def test_clean_noisy_and_filtered_sets_are_of_one_size(good: dict[str, Questions
     by_id = {sample.id: sample for sample in good["gcg"].samples}
     assert all(sample is by_id[sample.id] for sample in made["clean"])
     assert any(sample is not by_id[sample.id] for sample in made["noisy"])
+
+
+def test_several_faults_of_different_kinds_are_planted(good: dict[str, Questions]) -> None:
+    from benchmarks.audit.training import noisy
+
+    _, planted = noisy(good["gcg"].samples, 0.5, 0, faults=3)
+    assert len(planted) == round(0.5 * VIDEOS)
+    assert all(len(set(mine)) == len(mine) and 1 < len(mine) <= 3 for mine in planted.values())
+
+
+def test_sets_are_trained_on_alike_and_scored_by_phrases(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks.audit import training
+
+    asked = ["sprites", "--data-root", str(root), "--split", "test", "--validation", "test", "--seed", "1"]
+    asked += ["--videos", "4", "--scored", "1", "--out", str(tmp_path / "out")]
+
+    def run(*more: str) -> None:
+        training.app([*asked, *more], standalone_mode=False)
+
+    run("--steps", "1")
+    told = json.loads((tmp_path / "out/training.json").read_text())
+    assert set(told["measures"]) == set(told["counts"]) == {"clean", "noisy", "filtered"}
+    assert all(0 <= value <= 1 for row in told["measures"].values() for value in row.values())
+    assert "95 % interval" in capsys.readouterr().out
+    weights = tmp_path / "out/clean/checkpoint/model.safetensors"
+    written = weights.stat().st_mtime_ns
+    run("--steps", "1")
+    assert weights.stat().st_mtime_ns == written, "what is done is kept"
+    with pytest.raises(DataError, match="other settings"):
+        run("--steps", "2")
+    with pytest.raises(DataError, match="no stage 'none'"):
+        run("--stage", "none")
+
+
+def test_the_interval_of_paired_ious() -> None:
+    from benchmarks.audit.words import interval
+
+    low, high = interval([0.5, 0.7, 0.9] * 20, [0.4, 0.6, 0.8] * 20)
+    assert low == pytest.approx(0.1) and high == pytest.approx(0.1)
+    low, high = interval([0.0, 1.0] * 20, [1.0, 0.0] * 20)
+    assert low < 0 < high
