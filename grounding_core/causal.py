@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +15,8 @@ from grounding_core.interfaces.language_model import Generation, LanguageModel, 
 from grounding_core.precision import filled_later
 from grounding_core.shared_prefix import NAME as SHARED
 from grounding_core.shared_prefix import share
+from grounding_core.sight import FULL, SLIDING, Mask, Sight
 
-PADDING = -1
-"""Position of a token that only fills a row."""
-
-FULL, SLIDING = "full_attention", "sliding_attention"
 FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
 """What transformers calls the norm behind the last layer."""
 
@@ -68,6 +66,9 @@ class CausalLM(LanguageModel):
         # Attention that caps its scores or gives them a sink is no plain softmax: such networks are "eager".
         if network.config._attn_implementation == "sdpa":
             network.set_attn_implementation(SHARED)
+        # Newer versions of transformers say `cache`.
+        takes = inspect.signature(network.get_decoder().forward).parameters
+        self._cache_argument = "cache" if "cache" in takes else "past_key_values"
         self._shares = network.get_decoder().config._attn_implementation == SHARED
 
     def tokenize(self, text: str) -> list[int]:
@@ -115,14 +116,14 @@ class CausalLM(LanguageModel):
                 parts.append(embed(torch.tensor([list(part)], device=device)).expand(rows, -1, -1))
         inputs = torch.cat(parts, dim=1)
         cache = DynamicCache()
-        self.network.get_decoder()(inputs_embeds=inputs, past_key_values=cache, use_cache=True)
+        self.network.get_decoder()(inputs_embeds=inputs, use_cache=True, **{self._cache_argument: cache})
         return Prefix(cache=cache, length=inputs.shape[1], rows=rows)
 
     def _read(
         self,
         cache: DynamicCache,
         ids: Tensor,
-        mask: Tensor | dict[str, Tensor] | None,
+        mask: Mask | None,
         positions: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Read (n, s) ids after a cache; final states after the norm, and the chosen states (n, s, dl)."""
@@ -137,8 +138,8 @@ class CausalLM(LanguageModel):
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=positions,
-                past_key_values=cache,
                 use_cache=True,
+                **{self._cache_argument: cache},
             )
         finally:
             if handle is not None:
@@ -166,19 +167,16 @@ class CausalLM(LanguageModel):
         for row, prompt in enumerate(prompts):
             ids[row, longest - len(prompt) :] = torch.tensor(list(prompt), device=device)
             real[row, longest - len(prompt) :] = 1
-        positions = prefix.length + (real.cumsum(1) - 1).clamp(min=0)
-        past = torch.arange(prefix.length, device=device).expand(count, -1)
-        places = torch.cat([past, torch.where(real > 0, positions, PADDING)], dim=1)
+        sight = self._sight(prefix.length, real, max_new_tokens)
         first_row = torch.zeros(count, dtype=torch.long, device=device)
         cache = share(prefix.cache) if self._shares else fork(prefix.cache, first_row)
-        final, state = self._read(cache, ids, self._mask(places, positions), positions)
+        final, state = self._read(cache, ids, sight.mask(0, longest), sight.positions[:, :longest])
 
         answers: list[list[int]] = [[] for _ in prompts]
         states: list[list[Tensor]] = [[state[row, -1]] for row in range(count)]
         open_rows = set(range(count))
         ends = self.end_ids
-        next_position = positions[:, -1:]
-        for _ in range(max_new_tokens):
+        for place in range(longest, longest + max_new_tokens):
             chosen = self._logits(final[:, -1]).argmax(-1)
             tokens = chosen.tolist()
             for row in sorted(open_rows):
@@ -191,10 +189,11 @@ class CausalLM(LanguageModel):
                     told(row, token)
             if not open_rows:
                 break
-            next_position = next_position + 1
-            places = torch.cat([places, next_position], dim=1)
             final, state = self._read(
-                cache, chosen[:, None], self._mask(places, next_position), next_position
+                cache,
+                chosen[:, None],
+                sight.mask(place, place + 1),
+                sight.positions[:, place : place + 1],
             )
             for row in open_rows:
                 states[row].append(state[row, -1])
@@ -208,31 +207,23 @@ class CausalLM(LanguageModel):
         """Kinds of layers that the network names; empty if all are alike."""
         return set(getattr(self.network.get_decoder().config, "layer_types", None) or ())
 
-    def _mask(self, places: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
-        """What tokens may look at, as additive masks (n, 1, q, keys).
-
-        Args:
-            places: (n, keys) position of every cached token, or PADDING.
-            positions: (n, q) positions of the tokens being read.
-
-        Returns:
-            One mask; where only some layers slide (Gemma 3), one a kind of layer. A window counts positions,
-            while transformers would count padding too.
-        """
-        window = getattr(self.network.get_decoder().config, "sliding_window", None)
-        kinds = self._layer_kinds()
-        behind = positions[:, :, None] - places[:, None, :]
-        seen = (places != PADDING)[:, None] & (behind >= 0)
-        if window is None or kinds == {FULL}:
-            return self._additive(seen)
-        sliding = self._additive(seen & (behind < window))
-        return {FULL: self._additive(seen), SLIDING: sliding} if FULL in kinds else sliding
-
-    def _additive(self, seen: Tensor) -> Tensor:
-        """(n, q, keys) True where a token looks -> (n, 1, q, keys) to be added to attention scores."""
-        kind = self.network.get_input_embeddings().weight.dtype
-        blocked = torch.zeros(seen.shape, dtype=kind, device=seen.device)
-        return blocked.masked_fill(~seen, torch.finfo(kind).min)[:, None]
+    def _sight(self, past: int, real: Tensor, more: int) -> Sight:
+        """What questions, (n, s) with 1 on their tokens, and ``more`` tokens of answers look at."""
+        kinds, window = (
+            self._layer_kinds(),
+            getattr(self.network.get_decoder().config, "sliding_window", None),
+        )
+        if kinds == {FULL}:
+            window = None
+        return Sight(
+            past,
+            real,
+            more,
+            dtype=self.embeddings().dtype,
+            window=window,
+            kinds=kinds,
+            own_only=self._shares and window is None,
+        )
 
     def teach(self, prefix: Prefix, rows: Tensor, ids: Tensor, learned: Tensor) -> tuple[Tensor, Tensor]:
         final, states = self._read(fork(prefix.cache, rows), ids, None, None)

@@ -78,7 +78,8 @@ def attend(
         query: (n, heads, q, d).
         key: (n, key heads, s, d), marked by :class:`SharedLayer`.
         value: likewise.
-        attention_mask: added to the scores, (n, 1, q, m + s) with a prefix of m tokens.
+        attention_mask: added to the scores; with a prefix of m tokens (n, 1, q, m + s), or (n, 1, q, s)
+            where all of the prefix is seen.
         options: ``scaling`` and what transformers passes besides.
 
     Returns:
@@ -91,22 +92,24 @@ def attend(
         )
         return found
     assert attention_mask is not None
+    keys, values = prefix
     n, heads, q, d = query.shape
-    groups, m = key.shape[1], prefix[0].shape[-2]
-    repeats = heads // groups
+    groups, m, s, width = key.shape[1], keys.shape[-2], key.shape[-2], values.shape[-1]
     scaling = options.get("scaling") or d**-0.5
-    # (key heads, rows, heads a key head, queries, d): all that looks at one key head of the prefix, in a row.
-    grouped = (query * scaling).reshape(n, groups, repeats, q, d).transpose(0, 1)
-    flat = grouped.reshape(groups, n * repeats * q, d)
-    scores = query.new_empty((groups, n, repeats, q, m + key.shape[-2]))
-    scores[..., :m] = (flat @ prefix[0][0].transpose(1, 2)).view(groups, n, repeats, q, m)
-    scores[..., m:] = grouped @ key.transpose(0, 1)[:, :, None].transpose(-1, -2)
-    scores += attention_mask[:, 0, None]
+    # (rows, key heads, queries, d): all heads and tokens of a row that look at one key head.
+    own = (query * scaling).reshape(n, groups, -1, d)
+    # All rows' queries at one key head of the prefix, in one matrix product.
+    flat = own.transpose(0, 1).reshape(groups, -1, d)
+    past_scores = torch.bmm(flat, keys[0].transpose(1, 2)).view(groups, n, -1, m)
+    own_scores = own @ key.transpose(-1, -2)
+    own_scores.view(n, groups, -1, q, s).add_(attention_mask[:, None, :, :, -s:])
+    if attention_mask.shape[-1] > s:
+        past_scores.view(groups, n, -1, q, m).add_(attention_mask[..., :m])
+    scores = torch.cat([past_scores, own_scores.transpose(0, 1)], -1)
     weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
-    mixed = (weights[..., :m].flatten(1, 3) @ prefix[1][0]).view(groups, n, repeats, q, d)
-    mixed = mixed + weights[..., m:] @ value.transpose(0, 1)[:, :, None]
-    # (groups, n, repeats, q, d) -> (n, q, groups, repeats, d)
-    return mixed.permute(1, 3, 0, 2, 4).reshape(n, q, heads, -1), None
+    past_mixed = torch.bmm(weights[..., :m].flatten(1, 2), values[0]).view(groups, n, -1, width)
+    mixed = past_mixed.transpose(0, 1) + weights[..., m:].transpose(0, 1) @ value
+    return mixed.reshape(n, heads, q, width).transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(NAME, attend)

@@ -31,6 +31,7 @@ SIZES = (
     "video_encoder.frames=4",
     "video_adapter.grid=[8,8]",
     "sampling.frames=16",
+    "sampling.fusion=concat",
     "language_model.width=256",
     "language_model.mlp_width=704",
     "language_model.heads=8",
