@@ -12,15 +12,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from benchmarks.annotate.measured import HUES, colour
 from benchmarks.annotate.speakers import Asked, EndpointOptions
-from benchmarks.annotate.steps import component
+from benchmarks.annotate.steps import component, part_of
 from benchmarks.annotate.writing import jpeg
-from grounding_core.config import Part
-from grounding_core.errors import DataError
 from grounding_core.interfaces.component import ComponentConfig, Configured
 from grounding_core.masks import MaskTrack
 from grounding_core.types import Query
@@ -152,14 +149,7 @@ def named_image_text(text: str) -> ImageText:
         PluginError: nobody offers it.
         RecipeError: its options are wrong.
     """
-    try:
-        part = Part.model_validate(yaml.safe_load(text))
-    except (yaml.YAMLError, ValidationError) as error:
-        problem = " ".join(str(error).split())
-        raise DataError(
-            f"--image-text {text} is no component: {problem}", "Write {type: NAME, ...}."
-        ) from error
-    found: ImageText = component("image_text", part, "image_text")
+    found: ImageText = component("image_text", part_of(text, "--image-text"), "image_text")
     return found
 
 

@@ -21,9 +21,6 @@ _BRACKETS = re.compile(r"\]\s*\(|\[[^\]]*$|\]\([^)]*$")
 class Marks(Step):
     """Every phrase points at objects that exist, every object is mentioned or declared left out."""
 
-    def __init__(self, config: ComponentConfig) -> None:
-        del config
-
     def check(self, answer: str, item: Item, view: View, *, all_named: bool = True) -> Checked:
         """See :class:`benchmarks.annotate.steps.Checker`."""
         del view

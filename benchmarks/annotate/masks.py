@@ -23,9 +23,6 @@ from grounding_core.video import Video
 class Filled(Step):
     """The boxes themselves; a box stands still where a track is asked for from one frame."""
 
-    def __init__(self, config: ComponentConfig) -> None:
-        del config
-
     def tracks(self, video: Video, things: Sequence[Thing]) -> list[MaskTrack]:
         """See :class:`benchmarks.annotate.steps.MaskMaker`."""
         return through(fill, video, things)

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from benchmarks.annotate.items import Thing, View
 from benchmarks.annotate.steps import Notes, Step
-from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.masks import MaskTrack
 
 HUES = (
@@ -32,9 +31,6 @@ MOVED = 0.12
 
 class Measured(Step):
     """The class with the colour of most pixels, and the way its masks go."""
-
-    def __init__(self, config: ComponentConfig) -> None:
-        del config
 
     def describe(self, thing: Thing, view: View, notes: Notes) -> str:
         """E.g. ``red cat that moves to the left``."""

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from benchmarks.annotate import writing
 from benchmarks.annotate.items import Item, View
-from benchmarks.annotate.speakers import Asked, EndpointOptions, Generating, LanguageModelOptions, Speaker
+from benchmarks.annotate.speakers import Asked, EndpointOptions, Generating, LanguageModelOptions, Spoken
 from benchmarks.annotate.steps import Checker, Notes, Step, Triplet
 from benchmarks.annotate.writers import ARTICLES, marked
 from benchmarks.datasets.markup import Caption, parse
@@ -230,17 +230,11 @@ class LanguageModelQuestionsConfig(LanguageModelOptions, WrittenOptions):
     """A language model, and how many questions."""
 
 
-class _Written(Step):
+class _Written(Spoken):
     """Questions that a model writes; each is checked, and those that can't be used are noted."""
 
     version = writing.VERSION
-    speaker: Speaker
     options: WrittenOptions
-
-    @property
-    def by(self) -> str:
-        """The model's name."""
-        return self.speaker.name
 
     def ask(self, item: Item, caption: Caption, view: View, checker: Checker, notes: Notes) -> list[Triplet]:
         """See :class:`benchmarks.annotate.steps.Questioner`."""
@@ -287,9 +281,6 @@ class LanguageModelQuestions(_Written):
 
 class NoQuestions(Step):
     """Captions alone."""
-
-    def __init__(self, config: ComponentConfig) -> None:
-        del config
 
     def ask(self, item: Item, caption: Caption, view: View, checker: Checker, notes: Notes) -> list[Triplet]:
         """None."""

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from benchmarks.annotate.steps import Step, configured
 from benchmarks.metrics.endpoint import Endpoint, Usage
-from grounding_core.config import Part, validation_problems
-from grounding_core.errors import GroundingError, RecipeError
+from grounding_core.config import Part
+from grounding_core.errors import GroundingError
 from grounding_core.interfaces.component import ComponentConfig
-from grounding_core.plugins import registry
 
 Message = Mapping[str, Any]
 """``role`` and ``content``, as chat endpoints take them; the content is text, or parts with pictures."""
@@ -139,11 +139,7 @@ class Generating:
     def __init__(self, options: LanguageModelOptions) -> None:
         self._options = options
         self.name = str(options.model.options.get("weights") or options.model.type)
-        component = registry().load("language_model", options.model.type)
-        try:
-            config = component.Config.model_validate(options.model.options)
-        except ValidationError as error:
-            raise RecipeError("annotation", validation_problems(error, "model")) from error
+        component, config = configured("language_model", options.model, "model")
         self._build: Callable[[], Any] = lambda: component(config, special_tokens=[], norm="after").eval()
         self._model: Any = None
 
@@ -170,3 +166,14 @@ class Generating:
     def cost(self, usage: Usage) -> float | None:
         """Nobody is paid."""
         return None
+
+
+class Spoken(Step):
+    """A step whose words are a speaker's."""
+
+    speaker: Speaker
+
+    @property
+    def by(self) -> str:
+        """The model's name."""
+        return self.speaker.name

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import yaml
 from pydantic import ValidationError
 
 from benchmarks.annotate.items import Item, Source, Thing, View, digest
@@ -88,9 +89,12 @@ class Checked:
 
 
 class Step(Configured):
-    """What all steps have in common."""
+    """What all steps have in common; those without options are made by this."""
 
     version: ClassVar[str] = "1"
+
+    def __init__(self, config: Any) -> None:
+        del config
 
     @property
     def by(self) -> str:
@@ -171,13 +175,36 @@ def build(step: str, part: Part) -> Any:
 
 
 def component(kind: Kind, part: Part, path: str) -> Any:
-    """A component of any kind with a ``Config``; ``path`` is where in the recipe it is named."""
+    """A component of any kind that is constructed with its ``Config`` alone; see :func:`configured`."""
+    found, config = configured(kind, part, path)
+    return found(config)
+
+
+def configured(kind: Kind, part: Part, path: str) -> tuple[Any, Any]:
+    """A component's class and its validated ``Config``; ``path`` is where in the recipe it is named.
+
+    Raises:
+        PluginError: nobody offers it.
+        RecipeError: its options are wrong.
+    """
     found = registry().load(kind, part.type)
     try:
-        config = found.Config.model_validate(part.options)
+        return found, found.Config.model_validate(part.options)
     except ValidationError as error:
         raise RecipeError("annotation", validation_problems(error, path)) from error
-    return found(config)
+
+
+def part_of(text: str, option: str) -> Part:
+    """A component that a user names in YAML on the command line.
+
+    Raises:
+        DataError: it is no component.
+    """
+    try:
+        return Part.model_validate(yaml.safe_load(text))
+    except (yaml.YAMLError, ValidationError) as error:
+        problem = " ".join(str(error).split())
+        raise DataError(f"{option} {text} is no component: {problem}", "Write {type: NAME, ...}.") from error
 
 
 @dataclass

@@ -14,11 +14,10 @@ from benchmarks.annotate.speakers import (
     Generating,
     LanguageModelOptions,
     Message,
-    Speaker,
+    Spoken,
 )
 from benchmarks.annotate.steps import Notes, Step
 from benchmarks.datasets.markup import Caption
-from grounding_core.interfaces.component import ComponentConfig
 
 _MARKUP = re.compile(r"[\[\]()]")
 _CLAUSE = re.compile(r"(?<=\w)( (?:that|which|who|whose) )")
@@ -38,9 +37,6 @@ ARTICLES = ("a", "an", "the", "one", "two", "three", "four", "several", "some")
 class ClassName(Step):
     """Adds nothing to an object's class."""
 
-    def __init__(self, config: ComponentConfig) -> None:
-        del config
-
     def describe(self, thing: Thing, view: View, notes: Notes) -> str:
         """Nothing."""
         return ""
@@ -50,9 +46,6 @@ class Lister(Step):
     """Lists the objects, or takes the caption that people wrote."""
 
     version = "4"
-
-    def __init__(self, config: ComponentConfig) -> None:
-        del config
 
     def compose(
         self,
@@ -68,16 +61,10 @@ class Lister(Step):
         return plain(item, descriptions)
 
 
-class _Writing(Step):
+class _Writing(Spoken):
     """A describer and composer that asks a speaker."""
 
     version = writing.VERSION
-    speaker: Speaker
-
-    @property
-    def by(self) -> str:
-        """The model's name."""
-        return self.speaker.name
 
     def describe(self, thing: Thing, view: View, notes: Notes) -> str:
         """A sentence about its crops, or a phrase about its class where the model reads text alone."""

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from benchmarks.annotate.items import digest
-from benchmarks.annotate.steps import build
+from benchmarks.annotate.steps import build, part_of
 from benchmarks.review import cvat, label_studio
 from benchmarks.review.export import export as write_export
-from benchmarks.review.loading import load_review, part_of
+from benchmarks.review.loading import load_review
 from benchmarks.review.reviewing import Review
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -112,7 +112,7 @@ def from_label_studio(
 ) -> None:
     """Take over what was changed in Label Studio."""
     review = load_review(name_or_dir, folder, None, data_root, split)
-    maker = build("masks", part_of(masks))
+    maker = build("masks", part_of(masks, "--masks"))
     for path in files:
         print(f"{path}: {len(label_studio.read(review, path, who, maker))} changes")
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-from pydantic import ValidationError
-
 from benchmarks.audit import auditing
 from benchmarks.review.reviewing import Review
-from grounding_core.config import Part
 from grounding_core.errors import DataError
 
 
@@ -28,16 +24,3 @@ def load_review(
     else:
         questions = auditing.named(name_or_dir, split, data_root)
     return Review(questions, out, None if audit is None else audit / "findings.jsonl")
-
-
-def part_of(text: str) -> Part:
-    """A component written in YAML.
-
-    Raises:
-        DataError: it is no component.
-    """
-    try:
-        return Part.model_validate(yaml.safe_load(text))
-    except (yaml.YAMLError, ValidationError) as error:
-        problem = " ".join(str(error).split())
-        raise DataError(f"{text} is no component: {problem}", "Write {type: NAME, ...}.") from error

@@ -58,10 +58,12 @@ def test_planted_faults_of_captions_are_found(kind: str, good: dict[str, Questio
     assert sum(hits) >= 0.75 * len(hits)
 
 
-@pytest.mark.parametrize("component", ["{type: colour}", "{type: visual_words}"])
-def test_phrases_of_the_wrong_object_are_found(component: str, good: dict[str, Questions]) -> None:
+@pytest.mark.parametrize(("component", "count"), [("{type: colour}", 8), ("{type: visual_words}", 5)])
+def test_phrases_of_the_wrong_object_are_found(
+    component: str, count: int, good: dict[str, Questions]
+) -> None:
     """Phrases that change their objects, and phrases from elsewhere; each named as what it is."""
-    samples = good["gcg"].samples[:4]
+    samples = good["gcg"].samples[:count]
     model = named_image_text(component)
     phrases = [phrase for sample in samples for phrase, _ in readable(sample)]
     rng = np.random.default_rng(1)
@@ -72,7 +74,7 @@ def test_phrases_of_the_wrong_object_are_found(component: str, good: dict[str, Q
         assert sum(kind in kinds for kinds in hits) >= 0.5 * len(faulty) > 1, (kind, hits)
         assert all(fault.frames and fault.tracks for one in told for fault in one.faults)
     clean = audit([replace(good["gcg"], samples=samples)], image_text=model)
-    assert sum(bool(one.faults) for one in clean) <= 1
+    assert sum(bool(one.faults) for one in clean) <= 2
 
 
 def test_an_image_text_component_is_named_in_yaml(good: dict[str, Questions]) -> None:

@@ -12,7 +12,6 @@ from benchmarks.annotate.steps import Notes, Step, Where
 from benchmarks.datasets.files import open_frames, read_json, reading, track
 from benchmarks.datasets.tubes import corners
 from grounding_core.errors import DataError
-from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.masks import MaskTrack
 from grounding_core.video import Video
 
@@ -22,9 +21,6 @@ Content = Mapping[str, Any]
 
 class Classes(Step):
     """Masks or boxes with class names: a file in the layout of YouTube-VIS or BURST."""
-
-    def __init__(self, config: ComponentConfig) -> None:
-        del config
 
     def find(self, source: str, where: Where) -> Source:
         """See :class:`benchmarks.annotate.steps.ObjectSource`."""

@@ -9,7 +9,6 @@ from benchmarks.annotate.items import Item, Source, Thing, Together
 from benchmarks.annotate.steps import Notes, Step, Where
 from benchmarks.audit.auditing import named
 from grounding_core.errors import DataError
-from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.interfaces.dataset import Box, GeneratedDataset, Sample
 from grounding_core.masks import MaskTrack, unite
 from grounding_core.plugins import registry
@@ -21,9 +20,6 @@ SAME = 0.95
 class Expressions(Step):
     """Masks of a data set with referring expressions, e.g. MeViS; expressions of one object are merged."""
 
-    def __init__(self, config: ComponentConfig) -> None:
-        del config
-
     def find(self, source: str, where: Where) -> Source:
         """See :class:`benchmarks.annotate.steps.ObjectSource`."""
         return _of_samples(source, "refseg", where, lambda sample: sample.video_id, _of_expressions)
@@ -31,9 +27,6 @@ class Expressions(Step):
 
 class Sentences(Step):
     """Boxes of a data set with sentences, e.g. VidSTG and HC-STVG: one item a moment."""
-
-    def __init__(self, config: ComponentConfig) -> None:
-        del config
 
     def find(self, source: str, where: Where) -> Source:
         """See :class:`benchmarks.annotate.steps.ObjectSource`."""

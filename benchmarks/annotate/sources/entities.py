@@ -20,7 +20,6 @@ from benchmarks.annotate.writers import ARTICLES
 from benchmarks.datasets.files import read_json, reading
 from benchmarks.datasets.markup import Caption
 from grounding_core.errors import DataError
-from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.interfaces.dataset import Box
 from grounding_core.types import Span
 from grounding_core.video import Video
@@ -33,9 +32,6 @@ _CLOSE = (".", ",", ";", ":", "!", "?", "'s", "n't", ")")
 
 class Entities(Step):
     """Boxes with the words of a sentence that name them, one item a segment; the sentence is the draft."""
-
-    def __init__(self, config: ComponentConfig) -> None:
-        del config
 
     def find(self, source: str, where: Where) -> Source:
         """See :class:`benchmarks.annotate.steps.ObjectSource`."""

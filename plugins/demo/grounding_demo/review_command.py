@@ -38,9 +38,10 @@ def run_review(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 7861,
 ) -> None:
     """Step through captioned items in the browser: accept, drop, rename, link, redraw, fix captions."""
-    from benchmarks.review.loading import load_review, part_of
+    from benchmarks.annotate.steps import part_of
+    from benchmarks.review.loading import load_review
     from grounding_demo.review import make_review
 
     items = load_review(name_or_dir, out, audit, data_root, split)
-    app = make_review(items, who=who or getpass.getuser(), masks=part_of(masks))
+    app = make_review(items, who=who or getpass.getuser(), masks=part_of(masks, "--masks"))
     listen(app, host, port, guarded=False)
