@@ -57,8 +57,15 @@ def load(recipe: str | Path, *, overrides: Sequence[str] = ()) -> Any:
     """
     from grounding_core.compose import build
     from grounding_core.config import Recipe
+    from grounding_core.errors import CheckpointError
 
-    return build(Recipe.load(recipe, overrides))
+    found = Recipe.load(recipe, overrides)
+    if not found.has_weights:
+        raise CheckpointError(
+            f"The recipe {found.name} names no checkpoint, and weights that nobody trained answer nothing.",
+            "Load what `grounding convert` or `grounding train` wrote, or add --set checkpoint=FOLDER.",
+        )
+    return build(found)
 
 
 def __getattr__(name: str) -> Any:

@@ -168,6 +168,11 @@ class Recipe(_Strict):
         """The parts that are there, by role."""
         return {role: part for role in ROLES if (part := getattr(self, role)) is not None}
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether it says where trained weights are; a whole model sees to its own."""
+        return self.model is not None or self.checkpoint is not None
+
     def fingerprint(self) -> str:
         """A hash of everything that shapes predictions, apart from the weights and where the recipe lies."""
         content = self.model_dump(mode="json", exclude={"description", "checkpoint", "training"})

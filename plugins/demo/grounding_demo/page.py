@@ -112,7 +112,7 @@ def make_page(service: Service, clips: list[Path], media: Path) -> Any:
                 )
                 send = gr.Button("Ask", variant="primary", elem_id="ask")
                 recipe = gr.Dropdown(
-                    service.recipes, value=service.recipes[0], label="Recipe", elem_id="recipe"
+                    service.choices(), value=service.recipes[0], label="Recipe", elem_id="recipe"
                 )
         button.upload(upload, [button, session], [session, stage])
         for event in (question.submit, send.click):

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from grounding_core import DEFAULT_RECIPE, load
-from grounding_core.errors import QueryError
+from grounding_core.config import Recipe
+from grounding_core.errors import GroundingError, QueryError
 from grounding_core.interfaces.grounder import ask, opened
 from grounding_core.markup import Marked
 from grounding_core.plugins import registry
@@ -32,6 +33,10 @@ class Service:
         self._lock = threading.Lock()
         self._model: tuple[str, Any] | None = None
         self._context: tuple[str, Any] | None = None
+
+    def choices(self) -> list[tuple[str, str]]:
+        """(what a list of recipes says, name) of each; those that can't answer here say so."""
+        return [(name + _lack(name), name) for name in self.recipes]
 
     def known(self, recipe: str | None) -> str:
         """The recipe asked for, or the default.
@@ -81,3 +86,10 @@ class Service:
         with self._lock:
             if self._context is not None and self._context[0] == video.source:
                 self._context = None
+
+
+def _lack(name: str) -> str:
+    try:
+        return "" if Recipe.load(name).has_weights else " (brings no weights)"
+    except GroundingError:
+        return " (does not load)"

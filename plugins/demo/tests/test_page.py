@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from grounding_core.config import Recipe
+from grounding_core.plugins import registry
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((path for path in map(shutil.which, BROWSERS) if path), None)
 
@@ -108,6 +111,42 @@ def test_upload_ask_look_click_export(
     assert faults == []
     hosts = {url.split("/")[2] for url in asked if url.startswith("http")}
     assert hosts == {server.removeprefix("http://")}, "the page needs no network"
+    page.close()
+
+
+def test_every_recipe_of_the_list_answers_or_says_why_not(browser: Any, server: str, clip: Path) -> None:
+    page = browser.new_page()
+    page.goto(server, timeout=WAIT)
+    page.locator("#upload").wait_for(timeout=WAIT)
+    page.locator("input[type=file]").first.set_input_files(clip)
+    page.locator("#stage video").wait_for(timeout=WAIT)
+    picker = page.locator("#recipe input")
+    picker.click()
+    offered = page.locator("#recipe [role=option]").all_inner_texts()
+    names = [text.replace("✓", "").strip() for text in offered]
+    assert {name.split(" ")[0] for name in names} == set(registry().names("recipe"))
+    answers = 0
+    for place, name in enumerate(names):
+        picker.blur()
+        picker.click()
+        page.locator("#recipe [role=option]").nth(place).click(force=True)  # the list glides in
+        if Recipe.load(name.split(" ")[0]).has_weights:
+            answers += 1
+            ask(page, "What moves right?", answers)
+            # The newest is on top.
+            assert name in page.locator(".turn").first.inner_text()
+        else:
+            assert name.endswith("(brings no weights)")
+            page.locator("#question textarea").fill("What moves right?")
+            page.locator("#ask").click()
+            refused = page.get_by_text(f"{name.split(' ')[0]} names no checkpoint")
+            refused.first.wait_for(timeout=WAIT)
+            page.locator(".toast-close").first.click()
+            refused.first.wait_for(state="detached", timeout=WAIT)
+            assert page.locator("#question textarea").input_value() == "What moves right?", (
+                "it can be asked again"
+            )
+    assert answers >= 1
     page.close()
 
 
