@@ -7,8 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, File, Form, Request, UploadFile
+from fastapi import FastAPI, File, Form, Request, Security, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from grounding_core import __version__
@@ -20,6 +23,9 @@ from grounding_demo.service import Service
 
 OVERHEAD = 1 << 16
 """Bytes of a request beside the clip itself."""
+
+
+REMEDY = "See /docs.json."
 
 
 class Rle(BaseModel):
@@ -84,12 +90,25 @@ def make_api(service: Service, *, token: str | None = None) -> FastAPI:
         openapi_url="/docs.json",
         docs_url=None,  # FastAPI's own page loads scripts from the net
         redoc_url=None,
+        # Describes what Guard demands.
+        dependencies=[] if token is None else [Security(HTTPBearer(auto_error=False))],
     )
     api.add_middleware(Guard, token=token, size=service.limits.bytes + OVERHEAD)
 
     @api.exception_handler(GroundingError)
     def explain(_: Request, error: GroundingError) -> JSONResponse:
         return JSONResponse({"problem": error.problem, "remedy": error.remedy}, 422)
+
+    @api.exception_handler(RequestValidationError)
+    def explain_form(_: Request, error: RequestValidationError) -> JSONResponse:
+        fields = [f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors()]
+        return JSONResponse({"problem": f"{'; '.join(fields)}.", "remedy": REMEDY}, 422)
+
+    @api.exception_handler(HTTPException)
+    def explain_request(_: Request, error: HTTPException) -> JSONResponse:
+        said: Any = error.detail  # Guard tells more than a text
+        told = said if isinstance(said, dict) else {"problem": f"{said}.", "remedy": REMEDY}
+        return JSONResponse(told, error.status_code, error.headers)
 
     @api.get("/v1/recipes")
     def recipes() -> list[str]:

@@ -44,8 +44,9 @@ class Limits:
             video = Video.open(path)
         except VideoError as error:
             # The path is this machine's own business.
-            said = " ".join(str(error).replace(f"{path} ", "").replace(str(path), "").split())
-            raise VideoError(said) from error
+            told = (error.problem, error.remedy)
+            said = [" ".join(text.replace(f"{path} ", "").replace(str(path), "").split()) for text in told]
+            raise VideoError(*said) from error
         length = float(video.timestamps[-1] - video.timestamps[0])
         if length > self.seconds or len(video) > FASTEST * self.seconds:
             raise VideoError(

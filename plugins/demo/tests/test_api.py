@@ -56,7 +56,20 @@ def test_wrong_questions_are_explained(server: str, clip: Path, form: dict[str, 
 def test_what_is_no_video_is_refused_without_paths(server: str, data: bytes, name: str) -> None:
     reply = post(server, data, name, question="the square")
     assert reply.status_code == 422
-    assert "grounding-" not in reply.text
+    assert "grounding-" not in reply.text and reply.json()["remedy"]
+
+
+def test_every_refusal_has_a_problem_and_a_remedy(server: str) -> None:
+    without = httpx.post(f"{server}/v1/ground", data={"question": "x"}, headers=TOKEN)
+    assert (without.status_code, without.json()["problem"]) == (422, "video: Field required.")
+    for path, code in (("/v1/ground", 405), ("/v2/ground", 404)):
+        reply = httpx.get(f"{server}{path}", headers=TOKEN)
+        assert reply.status_code == code and set(reply.json()) == {"problem", "remedy"}
+
+
+def test_a_recipe_without_weights_says_so(server: str, clip: Path) -> None:
+    reply = post(server, clip.read_bytes(), question="the square", recipe="videoglamm")
+    assert reply.status_code == 422 and "names no checkpoint" in reply.json()["problem"]
 
 
 def test_size_is_limited_before_and_while_it_comes(server: str) -> None:
@@ -65,7 +78,7 @@ def test_size_is_limited_before_and_while_it_comes(server: str) -> None:
     chunks = [head, *[bytes(1 << 18)] * 8, b"\r\n--b--\r\n"]
     headers = {**TOKEN, "Content-Type": "multipart/form-data; boundary=b"}
     reply = httpx.post(f"{server}/v1/ground", content=iter(chunks), headers=headers, timeout=60)
-    assert reply.status_code == 413
+    assert reply.status_code == 413 and set(reply.json()) == {"problem", "remedy"}
 
 
 def test_nobody_gets_in_without_the_token(server: str) -> None:
@@ -88,4 +101,6 @@ def test_describes_itself(server: str) -> None:
     assert {"text", "spans", "tracks", "video", "meta"} <= set(
         schema["components"]["schemas"]["Answer"]["properties"]
     )
+    (scheme,) = schema["components"]["securitySchemes"].values()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     assert httpx.get(f"{server}/v1/recipes", headers=TOKEN).json()[0] == "videoglamm-tiny"
