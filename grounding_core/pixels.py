@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 Fit = Literal["stretch", "crop"]
 Triple = tuple[float, float, float]
@@ -19,9 +20,26 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def normalise(frames: Tensor, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype) -> Tensor:
     """Pixels 0..255 (t, H, W, 3) to normalised values (t, 3, H, W)."""
-    values = frames.permute(0, 3, 1, 2).to(torch.float32, copy=True)
-    middle, spread = (torch.tensor(three, device=values.device).view(1, 3, 1, 1) for three in (mean, std))
-    return values.div_(255).sub_(middle).div_(spread).to(dtype)
+    t, height, width, _ = frames.shape
+    values = frames.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+    # A row at a time: vector instructions find three channels at a time too short.
+    middle, spread = (torch.tensor(three, device=values.device).repeat(width) for three in (mean, std))
+    values.view(t, height, 3 * width).div_(255).sub_(middle).div_(spread)
+    return values.permute(0, 3, 1, 2).to(dtype)
+
+
+def resize(frames: Tensor, size: tuple[int, int], mode: Literal["bilinear", "bicubic"]) -> Tensor:
+    """The antialiased resize of transformers' image processors: uint8 frames (t, H, W, 3) to (height, width).
+
+    A tenth of the work of :func:`resize_pil`, and by one grey level another pixel in some thousandths of
+    the pixels: not for weights that are held against a pipeline with PIL.
+    """
+    if tuple(frames.shape[1:3]) == size:
+        return frames
+    # Where channels come last in memory, PyTorch has vector instructions for bytes; on GPUs it has none.
+    pixels = frames.cpu().contiguous().permute(0, 3, 1, 2)
+    resized = F.interpolate(pixels, size=size, mode=mode, antialias=True)
+    return resized.permute(0, 2, 3, 1).contiguous().to(frames.device)
 
 
 def resize_pil(frames: Tensor, size: tuple[int, int], resample: Image.Resampling) -> Tensor:
@@ -36,8 +54,8 @@ def resize_pil(frames: Tensor, size: tuple[int, int], resample: Image.Resampling
 
 
 def stretch(frames: Tensor, size: int) -> Tensor:
-    """SigLIP's and DINOv3's processors: bicubic to a square, so that no part of a wide frame is lost."""
-    return resize_pil(frames, (size, size), Image.Resampling.BICUBIC)
+    """SigLIP's processor: bicubic to a square, so that no part of a wide frame is lost."""
+    return resize(frames, (size, size), "bicubic")
 
 
 def short_side_crop(frames: Tensor, size: int) -> Tensor:
@@ -67,4 +85,4 @@ def squares(clips: Sequence[Tensor], size: int, fit: Fit, mean: Triple, std: Tri
         (b, t, 3, size, size).
     """
     make = stretch if fit == "stretch" else short_side_crop
-    return torch.stack([normalise(make(clip.to(like.device), size), mean, std, like.dtype) for clip in clips])
+    return torch.stack([normalise(make(clip, size).to(like.device), mean, std, like.dtype) for clip in clips])

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from grounding_core.profiling import stage, staged
 from grounding_core.video import Video
 from grounding_core.video.ahead import ahead_map
+from grounding_core.video.readers import Frame
 
 KEPT_FRAMES = 1000
 """Most frames whose features are kept, however small they are: a long video takes no more memory."""
@@ -81,11 +83,11 @@ class Scene(Generic[F]):
             yield found
 
     def _batches(self, start: int, batch: int) -> Iterator[Tensor]:
-        pending: list[Tensor] = []
+        pending: list[Frame] = []
         for index, frame in self.video.stream(start):
-            pending.append(torch.tensor(frame))  # a copy: frames may be read-only
+            pending.append(frame)
             if len(pending) == batch or index == len(self.video) - 1:
-                yield torch.stack(pending)
+                yield torch.from_numpy(np.stack(pending))
                 pending = []
 
     def _fits(self, found: F, budget_mb: int) -> bool:

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from grounding_core.interfaces.frame_selector import FrameSelector
-from grounding_core.pixels import IMAGENET_MEAN, IMAGENET_STD, normalise, resize_pil, stretch
+from grounding_core.pixels import IMAGENET_MEAN, IMAGENET_STD, normalise, resize_pil
 from grounding_core.types import Query
 from grounding_core.video import Video
 
@@ -24,7 +24,11 @@ class First(FrameSelector):
 
 def for_vision(frames: Tensor, size: int, dtype: torch.dtype) -> Tensor:
     """Pixel values (t, 3, size, size) of uint8 frames (t, H, W, 3), stretched to squares."""
-    return normalise(stretch(frames, size), IMAGENET_MEAN, IMAGENET_STD, dtype)
+    return normalise(_stretch(frames, (size, size)), IMAGENET_MEAN, IMAGENET_STD, dtype)
+
+
+def _stretch(frames: Tensor, size: tuple[int, int]) -> Tensor:
+    return resize_pil(frames, size, Image.Resampling.BICUBIC)
 
 
 def tiles(image: Tensor, size: int, most: int) -> Tensor:
@@ -42,9 +46,9 @@ def tiles(image: Tensor, size: int, most: int) -> Tensor:
         if off < least or (off == least and width * height > 0.5 * size**2 * columns * rows):
             best, least = (columns, rows), off
     columns, rows = best
-    whole = stretch(image[None], size)
+    whole = _stretch(image[None], (size, size))
     if columns * rows == 1:
         return whole
-    large = resize_pil(image[None], (size * rows, size * columns), Image.Resampling.BICUBIC)[0]
+    large = _stretch(image[None], (size * rows, size * columns))[0]
     cut = large.unflatten(0, (rows, size)).unflatten(2, (columns, size)).transpose(1, 2).flatten(0, 1)
     return torch.cat([cut, whole])

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoTokenizer, Sam3Model
 
 from grounding_core.hub import from_pretrained
 from grounding_core.interfaces.spatial_prompts import SpatialPrompts
-from grounding_core.pixels import normalise, resize_pil
+from grounding_core.pixels import normalise, resize
 from grounding_sam.finding import Finder, FindingConfig, FindThenTrack, Found
 from grounding_sam.sam3 import HALF
 
@@ -34,7 +33,7 @@ class Sam3Detector(Finder):
 
     def look(self, frames: Tensor) -> Any:
         """Image features of uint8 frames (t, H, W, 3), one at a time: each takes much memory."""
-        square = resize_pil(frames, (self.size, self.size), Image.Resampling.BILINEAR)
+        square = resize(frames, (self.size, self.size), "bilinear")
         pixels = normalise(square, HALF, HALF, self.network.dtype).to(self.network.device)
         return [self.network.get_vision_features(pixel_values=frame[None]) for frame in pixels]
 

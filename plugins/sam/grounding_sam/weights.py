@@ -7,12 +7,11 @@ from typing import Any, ClassVar
 
 import torch
 from grounding_videoglamm.tracker import Tracker, TrackerConfig
-from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
 from grounding_core.hub import from_pretrained
-from grounding_core.pixels import normalise, resize_pil
+from grounding_core.pixels import normalise, resize
 
 
 class WeightsConfig(TrackerConfig):
@@ -46,5 +45,5 @@ class PublishedTracker(Tracker):
         return getattr(found, "tracker_config", None) or found  # SAM 3 comes with a detector around it
 
     def pixels(self, frames: Tensor, dtype: torch.dtype) -> Tensor:
-        square = resize_pil(frames, (self.size, self.size), Image.Resampling.BILINEAR)
+        square = resize(frames, (self.size, self.size), "bilinear")
         return normalise(square, self.mean, self.std, dtype)
