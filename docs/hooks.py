@@ -19,23 +19,29 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
 from typing import Any, get_args
 
 import yaml
 from mkdocs.utils import get_relative_url
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from typer.testing import CliRunner
 
 from grounding_core.cli import app
+from grounding_core.config import Part, Prompts, Sampling, Seg
 from grounding_core.hookspecs import Kind
 from grounding_core.player.embed import mounted
 from grounding_core.plugins import registry
+from grounding_core.training.config import Lora, LossWeights, TrainConfig
 
 DOCS = Path(__file__).parent
 SHIM = "https://unpkg.com/iframe-worker/shim"
 """What Material's plugin `offline` loads."""
+APART = (Part, Sampling, Seg, Prompts, TrainConfig, Lora, LossWeights)
+"""What has a heading of its own in docs/config.md."""
 MARK = re.compile(r"<!-- ([a-z-]+): (.*?) ?-->")
 
 
@@ -129,14 +135,21 @@ def _options(target: str) -> str:
     fields = getattr(found, "Config", found).model_fields
     if not fields:
         return "No options.\n"
-    rows = ["| option | type | default | meaning |", "| --- | --- | --- | --- |"]
+    rows = ["| option | type | default | meaning |", "| --- | --- | --- | --- |", *_rows(fields)]
+    return "\n".join(rows) + "\n"
+
+
+def _rows(fields: dict[str, FieldInfo], before: str = "") -> Iterator[str]:
+    """A row an option; options within one that has no heading of its own follow it."""
     for option, field in fields.items():
         kind = getattr(field.annotation, "__name__", None) if "[" not in str(field.annotation) else None
         text = (kind or str(field.annotation).replace("typing.", "")).replace("|", "or")
         text = re.sub(r"[\w.]+\.(\w+)", r"\1", text)
         default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
-        rows.append(f"| `{option}` | {text} | {default} | {field.description or ''} |")
-    return "\n".join(rows) + "\n"
+        yield f"| `{before}{option}` | {text} | {default} | {field.description or ''} |"
+        for inner in get_args(field.annotation):
+            if isinstance(inner, type) and issubclass(inner, BaseModel) and inner not in APART:
+                yield from _rows(inner.model_fields, f"{before}{option}.")
 
 
 def _published(what: str) -> str:

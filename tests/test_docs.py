@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -231,3 +232,50 @@ def _clip(folder: Path) -> Path:
     for index in range(3):
         Image.fromarray(np.full((24, 32, 3), 80 * index, np.uint8)).save(folder / f"{index}.png")
     return folder
+
+
+def test_the_reference_has_every_field_and_kind_with_options() -> None:
+    from pydantic import BaseModel
+
+    from grounding_core.config import Recipe
+    from grounding_core.plugins import registry
+    from grounding_core.training.config import TrainConfig
+
+    def models(annotation: object) -> Iterator[type[BaseModel]]:
+        for inner in get_args(annotation) or (annotation,):
+            if get_args(inner):
+                yield from models(inner)
+            elif isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield inner
+                for field in inner.model_fields.values():
+                    yield from models(field.annotation)
+
+    page = (REPOSITORY / "docs" / "config.md").read_text()
+    for model in {*models(Recipe), *models(TrainConfig)}:
+        assert f"<!-- options: {model.__module__}:{model.__name__} -->" in page
+        assert all(field.description for field in model.model_fields.values()), model
+    (listed,) = (re.findall("<!-- all-options: (.*?) -->", page),)
+    kinds = set(", ".join(listed).split(", "))
+    for offer in registry().entries():
+        kind, name = offer.entry.kind, offer.entry.name
+        found = None if kind in ("recipe", "command") else registry().load(kind, name)
+        if issubclass(config := getattr(found, "Config", object), BaseModel):
+            assert kind in kinds, f"options of {kind} {name} are nowhere"
+            assert all(field.description for field in config.model_fields.values()), config
+
+
+def test_troubleshooting_quotes_what_the_code_says() -> None:
+    sources = [*REPOSITORY.glob("grounding_core/**/*.py"), *REPOSITORY.glob("benchmarks/**/*.py")]
+    sources += [*REPOSITORY.glob("plugins/*/grounding_*/**/*.py")]
+    # Texts that are written over several lines, as one; what is filled in counts as a gap.
+    code = re.sub(r'"\s*\n\s*f?"', "", "\n".join(path.read_text() for path in sources))
+    code = re.sub(r"\{[^{}]*\}", "…", code)
+    page = (REPOSITORY / "docs" / "troubleshooting.md").read_text()
+    quoted = re.findall(r"\*\*`([^`]+)`\*\*", page)
+    assert len(quoted) > 20
+    pieces = {piece.strip(" .,:;") for message in quoted for piece in message.split("…")}
+    assert [words for words in sorted(pieces) if words not in code and words not in OF_OTHERS] == []
+
+
+OF_OTHERS = ("Invalid host header",)
+"""What libraries say."""
