@@ -16,7 +16,7 @@ from grounding_core.errors import CheckpointError, GroundingError
 from grounding_core.interfaces.dataset import Sample, Truth
 from grounding_core.masks import MaskTrack
 from grounding_core.training.aligned import Aligned
-from grounding_core.training.answers import AnswerItems, Answers, Names, collate
+from grounding_core.training.answers import AnswerItems, Answers, Names, collate, lookup
 from grounding_core.training.config import LossWeights
 from grounding_core.training.data import by_video
 from grounding_core.training.losses import losses, mask_bce, mask_dice
@@ -205,6 +205,41 @@ def test_several_objects_in_one_track_are_called_by_the_words_they_share() -> No
     assert names.words(mask(4)) == []
 
 
+def test_lookups_say_what_tells_an_object_from_the_others() -> None:
+    text = "A red cat moves left while a large red dog stays."
+    caption = GroundedText(
+        text,
+        (Span(2, 9, (0,)), Span(29, 42, (1,))),
+        tuple(MaskTrack(id=i, size=(4, 4), frames=()) for i in range(2)),
+    )
+    found = {lookup(caption, np.random.default_rng(seed)) for seed in range(20)}
+    assert len(found) > 10
+    for line in found:
+        first, second = sorted(sorted(words.split()) for words in line.split(",") if words.strip())
+        assert (first, second) == (sorted(["cat", "moves", "left", "while", "a"]), ["dog", "large", "stays"])
+    alike = GroundedText("a cat, a cat", (Span(2, 5, (0,)), Span(9, 12, (1,))), caption.tracks)
+    assert not lookup(alike, np.random.default_rng(0)).strip(" ,a")
+
+
+def test_lookups_are_learned_beside_questions(samples: list[Sample], tmp_path: Path) -> None:
+    model = small_model(tmp_path).train()
+    groups = by_video(samples)
+    plain, item = (
+        AnswerItems(groups, model, CONFIG.model_copy(update={"lookups": n}))[(0, 0)] for n in (0, 3)
+    )
+    assert not isinstance(item, str) and not isinstance(plain, str)
+    assert len(item.lookups) == 3 and item.turns == plain.turns
+    batch, without = collate([item], model), collate([plain], model)
+    assert len(batch.ids) == len(without.ids) + 3 and torch.equal(batch.seg, without.seg)
+    for row, text in enumerate(item.lookups, len(without.ids)):
+        ids = model.language_model.tokenize(text)
+        assert batch.ids[row, : len(ids)].tolist() == ids
+        assert batch.learned[row].nonzero()[:, 0].tolist() == list(range(1, len(ids)))
+    outputs = model(batch)
+    assert len(outputs.targets) == int(batch.learned.sum()) > int(without.learned.sum())
+    losses(outputs, batch, CONFIG.losses)["total"].backward()
+
+
 def test_videos_of_different_sizes_meet_in_one_batch(samples: list[Sample], tmp_path: Path) -> None:
     model = small_model(tmp_path).train()
     items = [AnswerItems(by_video(samples), model, CONFIG)[(0, i)] for i in range(2)]
@@ -254,7 +289,7 @@ def test_visual_tokens_approach_the_embeddings_of_their_words(
         optimizer.step()
         optimizer.zero_grad()
         history.append({name: part.item() for name, part in parts.items()})
-    assert set(history[0]) == {*taught, "total"}
+    assert set(history[0]) == {*taught, *(f"{branch} length" for branch in taught), "total"}
     assert all(history[-1][name] < 0.95 * history[0][name] for name in history[0]), history
     assert all(p.grad is None for p in frozen)
     for adapter in (model.image_adapter, model.video_adapter):

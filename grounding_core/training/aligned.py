@@ -31,7 +31,7 @@ EMPTY = 0.05
 class Aligned(Objective):
     """Cross-entropy of the words at each visual token, by its cosine with their embeddings.
 
-    One loss a branch.
+    Two losses a branch: of the words, and of a token's length, which is to be an embedding's.
     """
 
     def __init__(
@@ -68,10 +68,15 @@ class Aligned(Objective):
     def forward(self, batch: Sequence[Described]) -> dict[str, Tensor]:
         table = self.model.language_model.embeddings().detach().float()
         words = F.normalize(torch.stack([table[ids].mean(0) for ids in self.pieces]), dim=1)
-        found = {branch: self._loss(branch, words, batch) for branch in self.grids}
+        length = table.norm(dim=1).mean()
+        found: dict[str, Tensor] = {}
+        for branch in self.grids:
+            found[branch], lengths = self._loss(branch, words, batch)
+            # By cosine alone a token may be any length; beside a long one, what a layer adds is nothing.
+            found[f"{branch} length"] = (lengths / length).log().square().mean()
         return {**found, "total": torch.stack(list(found.values())).sum()}
 
-    def _loss(self, branch: str, words: Tensor, batch: Sequence[Described]) -> Tensor:
+    def _loss(self, branch: str, words: Tensor, batch: Sequence[Described]) -> tuple[Tensor, Tensor]:
         clips = [item.frames for item in batch]
         if branch == BOTH:
             tokens = self.model.visual_tokens(clips)
@@ -88,5 +93,5 @@ class Aligned(Objective):
             targets.append(cover.T @ said + empty[:, None])
         target = torch.stack(targets)
         logits = self.scale.exp() * F.normalize(tokens.float(), dim=-1) @ words.T
-        loss: Tensor = -(target * logits.log_softmax(-1)).sum() / target.sum().clamp(min=1)
-        return loss
+        loss = -(target * logits.log_softmax(-1)).sum() / target.sum().clamp(min=1)
+        return loss, tokens.float().norm(dim=-1).clamp(min=1e-6)

@@ -23,8 +23,14 @@ from grounding_core.training.config import TrainConfig
 from grounding_core.training.data import Position
 from grounding_core.training.losses import losses
 from grounding_core.training.objective import Objective
-from grounding_core.training.vocabulary import load_word_prompts, phrases, save_word_prompts, words_of
-from grounding_core.types import Query
+from grounding_core.training.vocabulary import (
+    clauses,
+    load_word_prompts,
+    phrases,
+    save_word_prompts,
+    words_of,
+)
+from grounding_core.types import GroundedText, Query
 from grounding_core.video import sample_indices
 
 OUTSIDE = -1
@@ -43,6 +49,7 @@ class Item:
         masks: one uint8 (tm, H, W) an object, in the order of the turns.
         words: of each object likewise: those of its phrases in the video's captions; none where no caption
             names it.
+        lookups: texts without a question, learned from their second token on.
     """
 
     id: str
@@ -51,6 +58,7 @@ class Item:
     turns: list[tuple[Query, str]]
     masks: list[npt.NDArray[np.uint8]]
     words: list[list[str]]
+    lookups: list[str]
 
 
 def answer_of(sample: Sample, truth: Truth, short_answer: str, seg_token: str) -> tuple[str, list[MaskTrack]]:
@@ -110,7 +118,8 @@ class AnswerItems(TorchDataset[Item | str]):
         indices = sample_indices(len(video), self.encoder_frames)
         frames = torch.from_numpy(video.frames([*indices, *mask_indices]))
         turns, masks, words = [], [], []
-        names = Names([samples[i].load_truth() for i in captions], mask_indices)
+        truths = [samples[i].load_truth() for i in captions]
+        names = Names(truths, mask_indices)
         for i in sorted(int(i) for i in chosen):
             truth = samples[i].load_truth()
             name = names.phrase(truth.tracks) or samples[i].query.text
@@ -118,7 +127,21 @@ class AnswerItems(TorchDataset[Item | str]):
             turns.append((samples[i].query, text))
             masks += [track.masks(mask_indices).astype(np.uint8) for track in tracks]
             words += [names.words(track) if self.config.losses.prompt > 0 else [] for track in tracks]
-        return Item(samples[0].id, frames[: len(indices)], frames[len(indices) :], turns, masks, words)
+        said = [truth.caption for truth in truths if truth.caption is not None]
+        told = [lookup(said[i % len(said)], rng) for i in range(self.config.lookups if said else 0)]
+        lookups = [text for text in told if text]
+        return Item(
+            samples[0].id, frames[: len(indices)], frames[len(indices) :], turns, masks, words, lookups
+        )
+
+
+def lookup(caption: GroundedText, rng: np.random.Generator) -> str:
+    """What a caption says of each object and not of all of them, word by word in random order."""
+    objects = [list(dict.fromkeys([*names, *deeds])) for names, deeds in clauses(caption).values()]
+    shared = set.intersection(*map(set, objects)) if len(objects) > 1 else set()
+    own = [[word for word in words if word not in shared] for words in objects]
+    told = [" ".join(rng.permutation(own[i])) for i in rng.permutation(len(own)) if own[i]]
+    return "".join(f" {words} ," for words in told)
 
 
 class Names:
@@ -177,6 +200,10 @@ def collate(items: Sequence[Item], model: GroundingModel, *, blind: bool = False
             seg += [(len(sequences), place + offset) for place in places if ids[place] == model.seg_id]
             sequences.append(ids)
             learned.append(len(question))
+            rows.append(row)
+        for text in item.lookups:
+            sequences.append(lm.tokenize(text))
+            learned.append(1)
             rows.append(row)
     longest = max(len(ids) for ids in sequences)
     padded = torch.full((len(sequences), longest), lm.end_id)

@@ -60,6 +60,12 @@ class TrainConfig(_Strict):
     queries: int = Field(
         default=8, ge=1, description="Most questions asked about a video in a step; they share its encoding."
     )
+    lookups: int = Field(
+        default=0,
+        ge=0,
+        description="Texts a video, beside questions, that say what tells each captioned object from the "
+        "others, word by word in random order: they teach to find one word by another in the video.",
+    )
     mask_frames: int = Field(default=4, ge=1, description="Frames a video the mask losses look at.")
     mixture: Mapping[str, float] | None = Field(
         default=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +11,10 @@ from grounding_core.errors import GroundingError
 from grounding_core.interfaces.adapters import PromptAdapter, VisionAdapter
 from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.interfaces.specs import DecoderSpec, EncoderSpec
+from grounding_videoglamm.mimetic import mark_visual
+
+PLACE_SPREAD = 0.05
+"""Standard deviation of first embeddings of places."""
 
 
 class MlpPoolConfig(ComponentConfig):
@@ -19,6 +24,12 @@ class MlpPoolConfig(ComponentConfig):
         default=None, description="Patch grid (rows, columns) after pooling; null: no pooling."
     )
     pool_images: bool = Field(default=True, description="Pool a single image too; the reference does not.")
+    places: int | None = Field(
+        default=None,
+        ge=1,
+        description="Time steps of a clip whose tokens get learned embeddings of time, row and column; null: "
+        "none, as in the reference.",
+    )
 
 
 class MlpPoolAdapter(VisionAdapter):
@@ -32,6 +43,14 @@ class MlpPoolAdapter(VisionAdapter):
         self.config = config
         self.source = source
         self.project = nn.Sequential(nn.Linear(source.width, width), nn.GELU(), nn.Linear(width, width))
+        self.places = nn.ParameterList()
+        if config.places is not None:
+            grid = self.grid(config, source)
+            assert grid is not None  # plan() has checked
+            self.places.extend(
+                nn.Parameter(PLACE_SPREAD * torch.randn(size, width)) for size in (config.places, *grid)
+            )
+            mark_visual(self.places[0])
 
     @classmethod
     def num_tokens(cls, config: MlpPoolConfig, source: EncoderSpec, frames: int) -> int:
@@ -41,6 +60,11 @@ class MlpPoolAdapter(VisionAdapter):
         if grid[0] > source.grid[0] or grid[1] > source.grid[1]:
             raise GroundingError(
                 f"grid {grid} is finer than the encoder's {source.grid}.", "Pool to a coarser grid."
+            )
+        if config.places not in (None, frames // source.stride):
+            raise GroundingError(
+                f"places is {config.places}, and {frames} frames are {frames // source.stride} time steps.",
+                "Set places to that, or to null.",
             )
         return frames // source.stride * grid[0] * grid[1]
 
@@ -55,7 +79,11 @@ class MlpPoolAdapter(VisionAdapter):
             assert self.source.grid is not None
             grid = tokens.flatten(0, 1).transpose(1, 2).unflatten(2, self.source.grid)
             tokens = F.adaptive_avg_pool2d(grid, self.config.grid).flatten(2).transpose(1, 2)
-        return tokens.reshape(b, -1, width)
+        tokens = tokens.reshape(b, t, -1, width)
+        if len(self.places):
+            times, rows, columns = self.places
+            tokens = tokens + times[:, None] + (rows[:, None] + columns).flatten(0, 1)
+        return tokens.flatten(1, 2)
 
 
 class MlpPromptConfig(ComponentConfig):

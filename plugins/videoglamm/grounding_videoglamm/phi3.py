@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 from transformers import Phi3Config as HubConfig
 from transformers import Phi3ForCausalLM, PreTrainedTokenizerFast
@@ -14,6 +15,7 @@ from grounding_core.hub import from_pretrained
 from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.interfaces.language_model import Norm
 from grounding_core.interfaces.specs import LanguageSpec
+from grounding_videoglamm.mimetic import make_matchers
 
 
 class Phi3Config(ComponentConfig):
@@ -38,6 +40,9 @@ class Phi3Config(ComponentConfig):
     kv_heads: int | None = Field(default=None, description="Key and value heads; null: as many as heads.")
     norm_eps: float = Field(default=1e-5, description="Epsilon of the norms.")
     rope_theta: float = Field(default=10000.0, description="Base of the rotary position encoding.")
+    partial_rotary_factor: float = Field(
+        default=1.0, gt=0, le=1, description="Share of a head's channels that positions turn."
+    )
     context: int = Field(default=4096, description="Longest sequence in tokens.")
     sliding_window: int | None = Field(
         default=2047,
@@ -46,7 +51,18 @@ class Phi3Config(ComponentConfig):
     init_std: float = Field(
         default=0.02, gt=0, description="Spread of random initial weights; a narrow network needs more."
     )
+    init: Literal["normal", "mimetic"] = Field(
+        default="normal",
+        description="`mimetic`: heads begin as matchers of words with visual tokens, see "
+        "`grounding_videoglamm.mimetic`; for training from nothing.",
+    )
     dropout: float = Field(default=0.0, description="Dropout of attention and residuals, in training.")
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> Phi3Config:
+        if self.init == "mimetic" and self.kv_heads not in (None, self.heads):
+            raise ValueError("init: mimetic needs as many key and value heads as heads; leave kv_heads out")
+        return self
 
 
 def _hub_config(config: Phi3Config) -> HubConfig:
@@ -60,7 +76,11 @@ def _hub_config(config: Phi3Config) -> HubConfig:
         num_attention_heads=config.heads,
         num_key_value_heads=config.kv_heads or config.heads,
         rms_norm_eps=config.norm_eps,
-        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": config.rope_theta,
+            "partial_rotary_factor": config.partial_rotary_factor,
+        },
         max_position_embeddings=config.context,
         original_max_position_embeddings=config.context,
         sliding_window=config.sliding_window,
@@ -86,6 +106,8 @@ class Phi3(CausalLM):
             network = from_pretrained(Phi3ForCausalLM.from_pretrained, config.weights, what="Phi-3 weights")
         else:
             network = Phi3ForCausalLM(hub)
+            if config.init == "mimetic":
+                make_matchers(network)
         super().__init__(
             config, network=network, tokenizer=tokenizer, special_tokens=special_tokens, norm=norm
         )
