@@ -55,23 +55,23 @@ class ImageText(Protocol):
     """Compares pictures of objects with words."""
 
     def similarity(self, sights: Sequence[Sight], words: Sequence[str]) -> npt.NDArray[np.float64]:
-        """(sights, words): larger where they fit better; comparable within a row."""
+        """(sights, words): larger where they fit better, NaN where it can't tell; comparable within a row."""
 
 
 class ByColour(Configured):
-    """Colour words against the colour of most pixels, without a model: 1 agrees, 0 differs, else a half."""
+    """Colour words against the colour of most pixels, without a model: 1 agrees, 0 differs, else NaN."""
 
     def __init__(self, config: ComponentConfig) -> None:
         del config
 
     def similarity(self, sights: Sequence[Sight], words: Sequence[str]) -> npt.NDArray[np.float64]:
         """See :class:`ImageText`."""
-        found = np.full((len(sights), len(words)), 0.5)
+        found = np.full((len(sights), len(words)), np.nan)
         named = [content_words(text) & COLOURS for text in words]
         for row, sight in zip(found, sights, strict=True):
             seen = colour(sight.frame[sight.mask])
             if seen:
-                row[:] = [0.5 if not said else float(seen in said) for said in named]
+                row[:] = [float(seen in said) if said else np.nan for said in named]
         return found
 
 

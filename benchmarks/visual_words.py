@@ -53,7 +53,7 @@ class VisualWords(Configured):
         Raises:
             GroundingError: the recipe is a whole model, or its tokens stand for no places.
         """
-        found = np.zeros((len(sights), len(words)))
+        found = np.full((len(sights), len(words)), np.nan)
         phrases = [[self._word(word) for word in content_words(text)] for text in words]
         for start in range(0, len(sights) if words else 0, AT_ONCE):
             seen = self._kept(sights[start : start + AT_ONCE])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 from pydantic import Field
 
 from benchmarks.annotate.items import Item, View
@@ -91,6 +92,7 @@ class Fits(Step):
                 continue
             sight = Sight(view.video.frames([frame])[0], view.tracks[id].mask(frame))
             own, *rest = self._model.similarity([sight], [phrase, *others])[0]
-            if sum(score > own for score in rest) > self._config.worse * len(rest):
+            known = [score for score in rest if not np.isnan(score)]
+            if sum(score > own for score in known) > self._config.worse * len(known):
                 problems.append(f"“{phrase}” does not fit object {id}.")
         return problems

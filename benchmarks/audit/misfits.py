@@ -19,6 +19,8 @@ POOL = 64
 """Samples whose phrases a phrase is compared with."""
 OTHERS = 64
 """Phrases of others that a phrase is compared with, at most."""
+FEWEST = 8
+"""Others that a phrase must be compared with at least, to say anything."""
 ABOVE = 1.5
 """Standard deviations by which a phrase's score must lie above the mean of the others on the same picture. A
 wrong phrase is one of the others, so nine in ten of them lie lower; how far above right ones lie depends on
@@ -91,19 +93,22 @@ class Misfits:
     def _misfit(self, one: _Named) -> Iterator[Fault]:
         """The phrase among those of the data set that share few words with it."""
         others = unlike(one.phrase, self._pool)
-        if len(others) < 2:
+        if len(others) < FEWEST:
             return
         chosen = [others[int(place)] for place in self._rng.permutation(len(others))[:OTHERS]]
         own, *rest = self._model.similarity([one.sight], [one.phrase, *chosen])[0]
-        scores = np.asarray(rest)
-        above = float((own - scores.mean()) / max(scores.std(), 1e-9))
+        told = ~np.isnan(rest)
+        if np.isnan(own) or told.sum() < FEWEST:
+            return
+        scores = np.where(told, rest, -np.inf)
+        above = float((own - scores[told].mean()) / max(scores[told].std(), 1e-9))
         if above < ABOVE and scores.max() > own:
-            beaten = float(np.mean(scores > own))
+            beaten = float(np.mean(scores[told] > own))
             yield Fault(
                 "phrase-misfit",
                 0.3 + 0.1 * min(ABOVE - above, 4.0),
-                f"“{one.phrase}” fits what is seen worse than {beaten:.0%} of others, "
-                f"“{chosen[int(scores.argmax())]}” for one.",
+                f"“{one.phrase}” does not stand out: {beaten:.0%} of other phrases fit what is seen better, "
+                f"“{chosen[int(scores.argmax())]}” best.",
                 (one.frame,),
                 (one.track,),
             )
