@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 from small import SMALL
 from training_runs import CONFIG, make_samples, recipe, rows, sources
@@ -237,6 +238,25 @@ def test_losses_go_to_tensorboard(samples: list[Sample], tmp_path: Path) -> None
     train(recipe(), config, sources(samples), tmp_path)
     events = list(tmp_path.rglob("events.out.tfevents.*"))
     assert any(b"dice" in file.read_bytes() for file in events)
+
+
+def test_where_weights_are_spread_over_processes_the_saved_ones_are_judged(
+    samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One process stands in for FSDP, which accelerate has on accelerators alone.
+    monkeypatch.setattr("grounding_core.training.loop.SHARDED", {DistributedType.NO})
+    judged: list[bool] = []
+
+    def validator(model: GroundingModel, picture: Path) -> dict[str, float]:
+        saved = load_file(tmp_path / "checkpoint" / "model.safetensors")
+        own = model.state_dict()
+        judged.append(all(torch.equal(own[name].half(), saved[name].half()) for name in saved))
+        return {"score": len(judged)}
+
+    config = CONFIG.model_copy(update={"steps": 2, "validate_every": 1, "save_every": 10})
+    train(recipe(), config, sources(samples), tmp_path, validator=validator)
+    assert judged == [True, True]
+    assert (tmp_path / "best" / "model.safetensors").is_file()
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import (
     DistributedDataParallelKwargs,
+    DistributedType,
     broadcast_object_list,
     parse_flag_from_env,
     set_seed,
@@ -37,6 +38,8 @@ from grounding_core.training.tokenizer import recipe_with_tokenizer
 from grounding_core.training.words import Words
 
 LOG = "metrics.jsonl"
+SHARDED = {DistributedType.FSDP, DistributedType.DEEPSPEED}
+"""Here no process holds all weights: validation reads those that were saved."""
 
 Validator = Callable[[GroundingModel, Path], Mapping[str, float]]
 """Given a model in evaluation mode and a PNG to write: numbers by name; the first one is to grow."""
@@ -159,7 +162,10 @@ def _run_stage(
     # Without it sums over threads differ in the last bit, and so a resumed run from an uninterrupted one.
     deterministic = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
-    stage = Stage(accelerator, console, wrapped, objective, optimizer, schedule, config, out, validator)
+    saved = recipe.model_copy(update={"checkpoint": str(out / CHECKPOINT)})
+    stage = Stage(
+        accelerator, console, wrapped, objective, optimizer, schedule, config, out, validator, saved
+    )
     try:
         stage.run(loader, progress)
     finally:
@@ -183,11 +189,13 @@ class Stage:
         config: TrainConfig,
         out: Path,
         validator: Validator | None,
+        saved: Recipe,
     ) -> None:
         self.accelerator, self.console = accelerator, console
         self.wrapped, self.objective = wrapped, objective
         self.optimizer, self.schedule = optimizer, schedule
         self.config, self.out, self.validator = config, out, validator
+        self.saved = saved
         self.failures: list[str] = []
         self.seen = 0
 
@@ -219,7 +227,7 @@ class Stage:
                 bars.update(bar, completed=step, description=_line(running, pace))
                 self._log(step, values, pace)
                 last = step == config.steps
-                judged = self._validate(step) if step % config.validate_every == 0 or last else None
+                judged = self._validate(progress) if step % config.validate_every == 0 or last else None
                 better = judged is not None and (progress["best"] is None or judged > progress["best"])
                 if better:
                     progress["best"] = judged
@@ -280,17 +288,24 @@ class Stage:
             self.objective.keep(self.out / CHECKPOINT)
         save(self.accelerator, self.wrapped, self.config.lora, self.out, progress)
 
-    def _validate(self, step: int) -> float | None:
+    def _validate(self, progress: dict[str, Any]) -> float | None:
         """Judge the model on the main process; its first number, which all processes get."""
         if self.validator is None:
             return None
-        first = [self._judge(step, self.validator) if self.accelerator.is_main_process else None]
+        model = self.objective.model
+        if self.accelerator.distributed_type in SHARDED:
+            self._save(progress)  # by all processes; the whole of the weights is nowhere but there
+            if self.accelerator.is_main_process:
+                model = build_composed(plan(self.saved)).to(self.accelerator.device)
+        first: list[float | None] = [None]
+        if self.accelerator.is_main_process:
+            first = [self._judge(progress["step"], model, self.validator)]
         shared: list[float | None] = broadcast_object_list(first)
         return shared[0]
 
-    def _judge(self, step: int, validator: Validator) -> float | None:
+    def _judge(self, step: int, model: GroundingModel, validator: Validator) -> float | None:
         picture = self.out / "pictures" / f"{step:07d}.png"
-        report = dict(validator(self.objective.model.eval(), picture))
+        report = dict(validator(model.eval(), picture))
         self._append({"step": step, "validation": report})
         self.accelerator.log({f"validation/{name}": value for name, value in report.items()}, step=step)
         shown = ", ".join(f"{name} {value:.3f}" for name, value in report.items())
