@@ -42,6 +42,7 @@ NOT_RUN = {
     "python -m benchmarks.audit.training": "takes minutes; test_audit.py trains a step",
     "python -m benchmarks.review from-label-studio": "tests/benchmarks/test_review.py has annotations",
     "grounding serve": "runs until it is ended; plugins/demo/tests/test_api.py uses it",
+    "curl ": "needs a server; plugins/demo/tests/test_api.py asks one",
     "grounding ground clip.mp4": "needs a clip of the reader's own",
 }
 GROUPS = ("data", "plugin", "recipe")
