@@ -280,3 +280,35 @@ def test_troubleshooting_quotes_what_the_code_says() -> None:
 
 OF_OTHERS = ("Invalid host header",)
 """What libraries say."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_yaml_names_what_there_is(page: Path, tmp_path: Path) -> None:
+    """Fields, components and their options; what is no whole recipe is read on top of one."""
+    import yaml
+
+    from benchmarks.annotate.pipeline import AnnotateConfig
+    from benchmarks.annotate.steps import STEPS, configured
+    from grounding_core.config import Part, Recipe
+
+    for number, block in enumerate(blocks(page, "yaml")):
+        path = tmp_path / f"{number}.yaml"
+        data = yaml.safe_load(block)
+        parts: list[tuple[str, Part]] = []
+        if data.keys() <= AnnotateConfig.model_fields.keys():
+            path.write_text(block)
+            config = AnnotateConfig.load(path)
+            parts = [(STEPS[step], getattr(config, step)) for step in STEPS if step in data]
+        else:
+            path.write_text(block if "name" in data else f"name: x\nextends: videoglamm-tiny\n{block}")
+            recipe = Recipe.load(path)
+            kinds = {"image_adapter": "vision_adapter", "video_adapter": "vision_adapter"}
+            parts = [(kinds.get(role, role), part) for role, part in recipe.parts().items()]
+            parts += [("model", recipe.model)] if recipe.model is not None else []
+        for kind, part in parts:
+            if part.type not in READERS_OWN:
+                configured(kind, part, f"{page.name}: {kind}")  # type: ignore[arg-type]
+
+
+READERS_OWN = ("my_model", "everything")
+"""Components that a page tells how to write."""
