@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,27 +13,25 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
+from grounding_core.asking import Turn, Watch, say
+from grounding_core.batch import Batch, Outputs
 from grounding_core.checkpoint import digest
 from grounding_core.compose import Plan, build_composed, plan
 from grounding_core.config import QUESTION, VISUAL, Prompts, Recipe, Sampling, Seg
-from grounding_core.errors import QueryError, RecipeError
+from grounding_core.errors import RecipeError
 from grounding_core.interfaces.adapters import PromptAdapter, VisionAdapter
 from grounding_core.interfaces.encoders import ImageEncoder, VideoEncoder
 from grounding_core.interfaces.frame_selector import FrameSelector, Uniform
-from grounding_core.interfaces.language_model import LanguageModel, Prefix, Told
+from grounding_core.interfaces.language_model import LanguageModel, Prefix
 from grounding_core.interfaces.mask_decoder import MaskDecoder
 from grounding_core.live import LiveAnswers, Step, arrivals
-from grounding_core.markup import Marked, parse, so_far
+from grounding_core.markup import parse
 from grounding_core.masks import MaskTrack, encode
 from grounding_core.profiling import stage
 from grounding_core.types import GroundedText, Query
 from grounding_core.video import Video
 
-Turn = tuple[str, str]
-"""A past question (as its template rendered it) and its answer's markup."""
-
-Watch = Callable[[int, Marked], None]
-"""Called with (query, text and spans so far) while an answer is written."""
+__all__ = ["Batch", "Context", "GroundingModel", "Outputs", "Turn", "Watch"]
 
 
 @dataclass(frozen=True)
@@ -46,60 +44,6 @@ class Context:
     visual: Tensor
     scene: Any
     sampled: Sequence[int]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A training batch: b videos, n sequences, k objects.
-
-    Attributes:
-        clips: b tensors uint8 (t, H, W, 3), frames for the encoders; empty: the language model reads
-            text only, and the decoder alone sees the video.
-        mask_frames: uint8 (b, t, H, W, 3), frames for the mask loss.
-        rows: (n,) the video each sequence asks about.
-        ids: (n, s) right-padded token ids: question and answer.
-        lengths: (n,) how many of them are real.
-        learned: (n, s) True on the tokens of the answer.
-        seg: (k, 2) sequence and position of the state behind each object's prompt.
-        masks: (k, t, H, W) target masks on ``mask_frames``; negative pixels are ignored.
-    """
-
-    clips: Sequence[Tensor]
-    mask_frames: Tensor
-    rows: Tensor
-    ids: Tensor
-    lengths: Tensor
-    learned: Tensor
-    seg: Tensor
-    masks: Tensor
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What a training batch gives.
-
-    Attributes:
-        tokens: (w, vocabulary) logits of the w learned tokens of the batch.
-        targets: (w,) their ids.
-        prompts: (k, p, dp) mask prompts.
-        masks: (k, t, h, w) mask logits; none where they were not asked for.
-        visible: (k, t) visibility logits.
-    """
-
-    tokens: Tensor
-    targets: Tensor
-    prompts: Tensor
-    masks: Tensor
-    visible: Tensor
-
-
-@dataclass(frozen=True)
-class _Said:
-    """An answer as generated, and the states (k, dl) behind its seg tokens."""
-
-    markup: str
-    states: Tensor
-    truncated: bool
 
 
 class GroundingModel(nn.Module):
@@ -318,7 +262,7 @@ class GroundingModel(nn.Module):
         self, context: Context, queries: Sequence[Query], history: Sequence[Turn], told: Watch | None
     ) -> list[GroundedText]:
         started = time.perf_counter()
-        said = self._say(context.prefix, queries, history, told)
+        said = say(self, context.prefix, queries, history, told)
         with stage("masks"):
             tracks = self._tracks(context, torch.cat([one.states for one in said])) if said else []
         answers = []
@@ -338,63 +282,11 @@ class GroundingModel(nn.Module):
             answers.append(GroundedText(marked.text, marked.spans, tuple(mine), meta, context.video))
         return answers
 
-    def _say(
-        self, prefix: Prefix, queries: Sequence[Query], history: Sequence[Turn], told: Watch | None
-    ) -> list[_Said]:
-        """Answers before their masks."""
-        lm = self.language_model
-        limit = self.plan.recipe.generation.max_new_tokens
-        prompts = [lm.tokenize(self.question(query, history)) for query in queries]
-        room = self.plan.context - prefix.length - limit
-        for query, prompt in zip(queries, prompts, strict=True):
-            if len(prompt) > room:
-                raise QueryError(
-                    f"The question ({len(query.text)} characters, {len(prompt)} tokens with its history) is "
-                    f"too long: {room} tokens are left beside the video and the answer.",
-                    "Shorten it, or start a new conversation.",
-                )
-        watching = {"told": self._watching(told)} if told is not None and lm.streams else {}
-        with stage("decode tokens"):
-            generation = lm.generate(prefix, prompts, max_new_tokens=limit, **watching)
-        offset = 0 if self.seg.state == "predicting" else 1
-        return [
-            _Said(
-                self._text(ids),
-                state[[i + offset for i, token in enumerate(ids) if token == self.seg_id]],
-                cut,
-            )
-            for ids, state, cut in zip(generation.ids, generation.states, generation.truncated, strict=True)
-        ]
-
-    def _watching(self, told: Watch) -> Told:
-        """Tokens as they come -> the text so far, read as markup."""
-        heard: dict[int, list[int]] = {}
-
-        def hear(row: int, token: int) -> None:
-            ids = heard.setdefault(row, [])
-            ids.append(token)
-            told(row, so_far(self._text(ids), seg=self.seg.token))
-
-        return hear
-
     def question(self, query: Query, history: Sequence[Turn] = ()) -> str:
         """What follows the visual tokens: earlier turns, the question in its template, the answer's start."""
         before, _, after = self.prompts.layout.partition(VISUAL)[2].partition(QUESTION)
         past = "".join(asked + self.prompts.turn.replace("{answer}", answer) for asked, answer in history)
         return before + past + self.prompts.question(query.kind, query.text) + after
-
-    def _text(self, ids: Sequence[int]) -> str:
-        """Text of an answer in which the seg token appears exactly where its id was generated."""
-        token = self.seg.token
-        pieces: list[list[int]] = [[]]
-        for index in ids:
-            if index == self.seg_id:
-                pieces.append([])
-            else:
-                pieces[-1].append(index)
-        return token.join(
-            self.language_model.detokenize(piece).replace(token, "") for piece in pieces
-        ).strip()
 
     def mask_prompts(self, states: Tensor, visual: Tensor) -> Tensor:
         """Prompts (k, p, dp) for the mask decoder.
@@ -442,7 +334,7 @@ class GroundingModel(nn.Module):
     def point(self, video: Video, query: Query) -> tuple[GroundedText, Tensor]:
         """An answer whose tracks are still empty, and the mask prompts (k, p, dp) behind them."""
         context = self.encode(video, query)
-        (said,) = self._say(context.prefix, [query], (), None)
+        (said,) = say(self, context.prefix, [query])
         marked = parse(said.markup, seg=self.seg.token)
         prompts = self.mask_prompts(said.states, context.visual.expand(len(said.states), -1, -1))
         tracks = tuple(MaskTrack(i, video.size, ()) for i in range(len(said.states)))
@@ -471,7 +363,7 @@ class GroundingModel(nn.Module):
         prefix, visual = self.read(batch.clips)
         rows = batch.rows if batch.clips else torch.zeros_like(batch.rows)
         tokens, targets, states = [], [], []
-        for group in _buckets(batch.lengths):
+        for group in batch.buckets():
             longest = int(batch.lengths[group].max())
             ids, learned = batch.ids[group, :longest], batch.learned[group, :longest]
             logits, state = self.language_model.teach(prefix, rows[group], ids, learned)
@@ -504,12 +396,3 @@ def _like(values: Tensor, part: nn.Module) -> Tensor:
     """Values in the number type of a part's weights; parts may differ in it."""
     weight = next(part.parameters(), None)
     return values if weight is None else values.to(weight.dtype)
-
-
-def _buckets(lengths: Tensor) -> list[Tensor]:
-    """Indices of short and of long sequences: read apart, where padding them together would cost more."""
-    ordered, order = lengths.sort()
-    count = len(ordered)
-    padded = [int(i * ordered[max(i - 1, 0)] + (count - i) * ordered[-1]) for i in range(count)]
-    split = min(range(count), key=padded.__getitem__)
-    return [part for part in (order[:split], order[split:]) if len(part)]

@@ -1,4 +1,4 @@
-"""SAM 2 and its successors as mask decoders, prompted by embeddings, boxes, points or masks.
+"""SAM 2 and its successors as mask decoders: through the frames of a video, by each or by memory.
 
 Two ways to decode: framewise (each frame by itself, the way the model is trained) and with video
 memory (prompted on one frame, then tracked; all objects in one batch).
@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -18,18 +17,15 @@ from torch.nn import functional as F
 
 from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.interfaces.dataset import Box
-from grounding_core.interfaces.mask_decoder import MaskDecoder
 from grounding_core.interfaces.spatial_prompts import SpatialPrompts
 from grounding_core.interfaces.specs import DecoderSpec
 from grounding_core.scene import Scene
 from grounding_core.video import Video
 from grounding_videoglamm.sam2_memory import Memory
+from grounding_videoglamm.sam_network import Features, SamNetwork, Start
 
 AT_ONCE = 64
 """Masks decoded together, so that many objects in a batch of frames take no more memory than few."""
-
-CORNERS = (2.0, 3.0)
-"""Labels of a box's corners among a prompt's points."""
 
 
 class TrackerConfig(ComponentConfig):
@@ -69,27 +65,6 @@ class TrackerConfig(ComponentConfig):
 
 
 @dataclass(frozen=True)
-class Features:
-    """Image features of t frames: ``fine`` (t, d/8, 4h, 4w) and (t, d/4, 2h, 2w), ``coarse`` (t, d, h, w)."""
-
-    fine: tuple[Tensor, Tensor]
-    coarse: Tensor
-    position: Tensor
-
-    def __len__(self) -> int:
-        return len(self.coarse)
-
-    def pick(self, index: Tensor | slice) -> Features:
-        """Features of some of the frames."""
-        return Features((self.fine[0][index], self.fine[1][index]), self.coarse[index], self.position)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory they take."""
-        return sum(part.numel() * part.element_size() for part in (*self.fine, self.coarse))
-
-
-@dataclass(frozen=True)
 class Step:
     """One tracked frame of k objects.
 
@@ -110,31 +85,13 @@ class Step:
     pointer: Tensor
 
 
-@dataclass(frozen=True)
-class Start:
-    """What the first tracked frame is prompted with.
-
-    Attributes:
-        sparse: (k, n, d) prompt tokens.
-        multimask: choose among three masks.
-        frames: how many frames are prompted.
-        masks: (k, 1, side, side) at the network's size, 0 to 1, taken as they are; None: predict them.
-    """
-
-    sparse: Tensor
-    multimask: bool
-    frames: int = 1
-    masks: Tensor | None = None
-
-
-class Tracker(MaskDecoder):
+class Tracker(SamNetwork):
     """A network of the SAM 2 family whose sparse prompt is an embedding.
 
     Class attributes:
         memory_class: what its tracker remembers.
     """
 
-    has_image_map = True
     memory_class: ClassVar[type[Memory]] = Memory
 
     def __init__(self, config: TrackerConfig, network: Any) -> None:
@@ -142,10 +99,8 @@ class Tracker(MaskDecoder):
         config: how to decode.
         network: a video model of transformers.
         """
-        super().__init__()
+        super().__init__(network)
         self.config = config
-        self.network = network
-        self.size: int = network.image_size
 
     @classmethod
     def network_config(cls, config: Any) -> Any:
@@ -156,73 +111,6 @@ class Tracker(MaskDecoder):
     def spec(cls, config: Any) -> DecoderSpec:
         width = cls.network_config(config).mask_decoder_config.hidden_size
         return DecoderSpec(width, config.prompt_tokens, tracks=config.mode == "memory")
-
-    def pixels(self, frames: Tensor, dtype: torch.dtype) -> Tensor:
-        """Pixel values (t, 3, side, side) of uint8 frames (t, H, W, 3)."""
-        raise NotImplementedError
-
-    def image_features(self, frames: Tensor) -> Features:
-        """Features of uint8 frames (t, H, W, 3); the mask decoder's 1x1 convolutions are applied already."""
-        return self.features_of(self.prepared(frames))
-
-    def prepared(self, frames: Tensor) -> Tensor:
-        """:meth:`pixels` of frames wherever they are, in the weights' number type."""
-        weight = self.network.no_memory_embedding
-        return self.pixels(frames.to(weight.device), weight.dtype)
-
-    def features_of(self, pixels: Tensor) -> Features:
-        """Features of pixel values (t, 3, side, side)."""
-        output = self.network.get_image_features(pixels, return_dict=True)
-        sizes = self.network.backbone_feature_sizes
-        maps = [
-            level.permute(1, 2, 0).unflatten(2, tuple(size))
-            for level, size in zip(output.fpn_hidden_states, sizes, strict=True)
-        ]
-        return Features((maps[0], maps[1]), maps[2], output.fpn_position_encoding[-1][:, :1])
-
-    def image_map(self, frames: Tensor) -> Tensor:
-        """See :meth:`MaskDecoder.image_map`: the coarse features before memory."""
-        return self.without_memory(self.image_features(frames))
-
-    def masks(
-        self,
-        features: Features,
-        conditioned: Tensor,
-        sparse: Tensor,
-        *,
-        multimask: bool,
-        dense: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """SAM's mask head.
-
-        Args:
-            features: of b frames.
-            conditioned: (b, d, h, w) coarse features after memory.
-            sparse: (b, q, n, d) prompts, q objects on each frame.
-            multimask: three masks instead of one.
-            dense: (b, d, h, w) prompt for each place; None: the one that stands for no mask.
-
-        Returns:
-            mask logits (b, q, 1 or 3, 4h, 4w), predicted IoU, mask tokens, object score logits (b, q, 1).
-        """
-        net = self.network
-        if dense is None:
-            dense = net.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1).expand_as(conditioned)
-        position = net.get_image_wide_positional_embeddings().expand(len(conditioned), -1, -1, -1)
-        found: tuple[Tensor, Tensor, Tensor, Tensor] = net.mask_decoder(
-            image_embeddings=conditioned,
-            image_positional_embeddings=position,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=multimask,
-            high_resolution_features=list(features.fine),
-        )
-        return found
-
-    def without_memory(self, features: Features) -> Tensor:
-        """Coarse features of frames that have no memory to look at."""
-        added: Tensor = self.network.no_memory_embedding.view(1, -1, 1, 1)
-        return features.coarse + added
 
     def forward(self, frames: Tensor, prompts: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
         """See :meth:`MaskDecoder.forward`: framewise (as the reference trains) or by memory."""
@@ -328,7 +216,7 @@ class Tracker(MaskDecoder):
 
     def _first(self, prompts: Tensor) -> Start:
         """First frames that are prompted with embeddings."""
-        tokens = torch.cat([self._padding(len(prompts)), prompts], dim=1)
+        tokens = torch.cat([self.no_point(len(prompts)), prompts], dim=1)
         return Start(tokens, multimask=self.config.multimask, frames=self.config.prompted_frames)
 
     def propagate(
@@ -338,7 +226,7 @@ class Tracker(MaskDecoder):
 
         The way back starts from the prompted frame again and remembers nothing of the way forward.
         """
-        start = self._start(scene.video, prompts)
+        start = self.start_of(scene.video, prompts)
         count = len(scene.video)
         for place, step in enumerate(self._remember(self.stream(scene, frame), start, frames=count)):
             yield frame + place, self.at_frame_size(scene, step.logits)
@@ -350,34 +238,6 @@ class Tracker(MaskDecoder):
             if place:
                 yield frame - place, self.at_frame_size(scene, step.logits)
 
-    def _padding(self, k: int) -> Tensor:
-        """Tokens (k, 2, d) of no point, as in a frame that is not prompted."""
-        tokens: Tensor = self.network.prompt_encoder.not_a_point_embed.weight.expand(k, 2, -1)
-        return tokens
-
-    def _start(self, video: Video, prompts: SpatialPrompts) -> Start:
-        """A frame's prompts as tokens; a single point may mean several things, so it chooses among masks."""
-        weight = self.network.no_memory_embedding
-        if prompts.masks is not None:
-            masks = torch.from_numpy(prompts.masks[:, None]).to(weight)
-            size = (self.size, self.size)
-            masks = F.interpolate(masks.float(), size, mode="bilinear", antialias=True).to(weight.dtype)
-            return Start(self._padding(len(prompts)), multimask=False, masks=masks)
-        parts = []
-        if prompts.boxes is not None:
-            corners = prompts.boxes.reshape(-1, 2, 2)
-            labels = np.broadcast_to(np.array(CORNERS)[:, None], (len(corners), 2, 1))
-            parts.append(np.concatenate([corners, labels], axis=2))
-        if prompts.points is not None:
-            parts.append(prompts.points)
-        points = torch.from_numpy(np.concatenate(parts, axis=1).astype(np.float32)).to(weight.device)
-        height, width = video.size
-        scale = points.new_tensor([self.size / width, self.size / height])
-        sparse, _ = self.network.prompt_encoder(
-            (points[..., :2] * scale)[None], points[None, ..., 2].int(), None, None
-        )
-        return Start(sparse[0].to(weight.dtype), multimask=points.shape[1] == 1)
-
     def _remember(self, batches: Iterable[Features], start: Start, *, frames: int) -> Iterator[Step]:
         """Track through frames, the first of which are prompted; ``frames`` is the length of the video."""
         config = self.config
@@ -385,7 +245,7 @@ class Tracker(MaskDecoder):
             self.network, bf16=config.bf16_memory, binary=config.binary_memory, frames=frames
         )
         k = len(start.sparse)
-        padding = self._padding(k)
+        padding = self.no_point(k)
         rows = torch.arange(k, device=padding.device)
         index = -1
         for batch in batches:
@@ -430,7 +290,7 @@ class Tracker(MaskDecoder):
         _, iou, tokens, _ = self.masks(
             features,
             features.coarse,
-            self._padding(len(masks))[:, None],
+            self.no_point(len(masks))[:, None],
             multimask=True,
             dense=net.prompt_encoder.mask_embed(dense),
         )
