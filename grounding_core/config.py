@@ -159,7 +159,8 @@ class Recipe(_Strict):
     )
     checkpoint: str | None = Field(
         default=None,
-        description="Folder with model.safetensors (./ is the recipe's own folder); none: each part its own.",
+        description="Folder with model.safetensors (./ is the recipe's own folder); none: nothing to answer "
+        "with, parts start training from their own weights.",
     )
 
     _folder: Path | None = PrivateAttr(default=None)
