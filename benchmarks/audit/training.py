@@ -15,6 +15,8 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+import yaml
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -25,8 +27,8 @@ from benchmarks.disk import replace_text
 from benchmarks.image_text import ImageText, named_image_text
 from benchmarks.units import Unit
 from grounding_core.cli.progress import progress_bars
-from grounding_core.config import Recipe
-from grounding_core.errors import DataError
+from grounding_core.config import Recipe, validation_problems
+from grounding_core.errors import DataError, RecipeError
 from grounding_core.interfaces.dataset import Sample
 from grounding_core.training.config import TrainConfig
 
@@ -112,6 +114,7 @@ class Training:
 
         Raises:
             DataError: the recipe has no such stage, or there are no weights.
+            RecipeError: options are wrong.
         """
         stages = {one.name: one for one in (recipe.training or TrainConfig()).staged()}
         weights = initial or recipe.checkpoint
@@ -120,7 +123,10 @@ class Training:
         if weights is None:
             raise DataError(f"{recipe.name} has no weights to start from.", "Name a checkpoint with --from.")
         chosen = {**stages[stage].model_dump(), **changes}
-        return cls(recipe, TrainConfig.model_validate(chosen), weights, scored)
+        try:
+            return cls(recipe, TrainConfig.model_validate(chosen), weights, scored)
+        except ValidationError as error:
+            raise RecipeError(recipe.name, validation_problems(error, f"training.{stage}")) from error
 
     def run(self, samples: Sequence[Sample], folder: Path) -> dict[str, Any]:
         """Train on samples and score; what an earlier run scored, where it is there.
@@ -210,7 +216,10 @@ def main(
         str | None, typer.Option(help="Image–text component of the audit, in YAML.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the faults and of training.")] = 0,
-    options: Annotated[list[str] | None, typer.Option("--set", help="Overrides of the recipe.")] = None,
+    options: Annotated[
+        list[str] | None, typer.Option("--option", help="Option of the stage, as `lr=1e-4`.")
+    ] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="Overrides of the recipe.")] = None,
 ) -> None:
     """Train alike on clean, noisy and filtered captions (and a made set), and print what each is worth."""
     changes: dict[str, Any] = {
@@ -220,8 +229,9 @@ def main(
         "seed": seed,
     }
     changes |= {"tokenizer_vocabulary": None}  # that of the weights is kept
+    changes |= {key: yaml.safe_load(value) for key, _, value in (one.partition("=") for one in options or ())}
     training = Training.of(
-        Recipe.load(recipe, options or []),
+        Recipe.load(recipe, overrides or []),
         stage,
         changes,
         initial,

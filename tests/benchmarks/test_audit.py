@@ -15,7 +15,7 @@ from benchmarks.audit.misfits import readable
 from benchmarks.audit.planting import MISFIT, OF_WORDS, kinds, plant, twin
 from benchmarks.image_text import named_image_text
 from grounding_core.cli import main
-from grounding_core.errors import DataError, GroundingError
+from grounding_core.errors import DataError, GroundingError, RecipeError
 from grounding_core.interfaces.dataset import Sample
 from grounding_core.plugins import registry
 
@@ -242,6 +242,8 @@ def test_sets_are_trained_on_alike_and_scored_by_phrases(
         run("--steps", "2")
     with pytest.raises(DataError, match="no stage 'none'"):
         run("--stage", "none")
+    with pytest.raises(RecipeError, match=r"training\.prompts\.lr"):
+        run("--option", "lr=fast")
 
 
 def test_the_interval_of_paired_ious() -> None:
