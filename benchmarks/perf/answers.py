@@ -29,6 +29,7 @@ SIZES = (
     "video_encoder.image_size=224",
     "video_encoder.patch_size=14",
     "video_encoder.frames=4",
+    "video_encoder.tubelet=1",
     "video_adapter.grid=[8,8]",
     "sampling.frames=16",
     "sampling.fusion=concat",
@@ -118,7 +119,8 @@ def _one_answer(
         return list(lm.generate(prefix, [question], max_new_tokens=count).ids[0])
 
     for count, goal in GOALS.items():
-        fast, found = clock(partial(answer, count))
+        found = answer(count)
+        fast = best(partial(answer, count), rounds)
         same = min(count, tokens)
         assert ids[:same] == found[:same], "both ways must give the same answer"
         slow = a_forward * (count + 1)

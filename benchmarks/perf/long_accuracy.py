@@ -54,7 +54,8 @@ def measure(
     recipe: Annotated[str, typer.Option(help="Who answers.")] = DEFAULT_RECIPE,
     split: Annotated[str, typer.Option(help="Of the generated data set `sprites`.")] = "val",
     videos: Annotated[int, typer.Option(min=1, help="So many of its videos.")] = 8,
-    minutes: Annotated[float, typer.Option(help="Length of the long ones, at 8 frames a second.")] = 10.0,
+    minutes: Annotated[float, typer.Option(help="Length of the long ones.")] = 10.0,
+    fps: Annotated[int, typer.Option(min=1, max=8, help="So many of the long ones' 8 frames a second.")] = 8,
     kinds: Annotated[str, typer.Option(help="Kinds of expressions.")] = "colour,category,colour_category",
     length: Annotated[int, typer.Option(min=2, help="Frames of a piece.")] = 64,
     out: Annotated[Path | None, typer.Option(help="Folder for long_accuracy.json.")] = None,
@@ -74,7 +75,7 @@ def measure(
         bar = bars.add_task("Videos", total=min(videos, len(groups)))
         for samples in list(groups.values())[:videos]:
             video, queries = samples[0].open_video(), [sample.query for sample in samples]
-            indices = there_and_back(len(video), round(minutes * 60 * 8))
+            indices = there_and_back(len(video), round(minutes * 60 * 8))[:: 8 // fps]
             brief = chunked.model.ground(opened(chunked.model, video), queries)
             whole = chunked.ground(video.pick(indices), queries)
             for sample, one, other in zip(samples, brief, whole, strict=True):
@@ -92,7 +93,7 @@ def measure(
         atleast=False,
     )
     asked = f"{len(short)} questions on {min(videos, len(groups))} videos"
-    notes = [f"{recipe}, {asked}, pieces of {length} frames."]
+    notes = [f"{recipe}, {asked}, {fps} frames a second, pieces of {length} frames."]
     report("long_accuracy", [figure], out, notes)
 
 
