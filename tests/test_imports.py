@@ -6,7 +6,6 @@ import importlib.metadata
 import pkgutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -48,11 +47,16 @@ def test_version_is_that_of_the_distribution() -> None:
     assert grounding_core.__version__ == importlib.metadata.version("grounding-core")
 
 
-def test_help_answers_in_under_a_second(repository: Path) -> None:
-    command = [sys.executable, "-m", "grounding_core.cli", "--help"]
-    seconds = []
-    for _ in range(3):  # the first may read a cold disk, and others share the machine
-        start = time.perf_counter()
-        subprocess.run(command, cwd=repository, capture_output=True, check=True)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 1.0
+def test_help_loads_nothing_slow(repository: Path) -> None:
+    code = (
+        "import runpy, sys; sys.argv[1:] = ['--help']\n"
+        "try: runpy.run_module('grounding_core.cli', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "print('loaded', *sorted({name.split('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "loaded" in loaded and "Usage" in done.stdout
+    assert not {"torch", "transformers", "numpy", "PIL", "av", "decord", "pycocotools", "gradio"} & loaded
