@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 LOG = "metrics.jsonl"
 BESIDE = ("step", "lr", "videos_per_s", "total")
 SMOOTHING = 0.95
+COLUMNS = 4
 
 
 @app.command()
@@ -80,9 +82,13 @@ def draw(stages: Sequence[tuple[str, list[dict[str, Any]]]], out: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise GroundingError("Curves need matplotlib.", "pip install 'grounding-core[plots]'") from error
-    figure = Figure(figsize=(3.2 * len(stages), 3.0), layout="constrained")
-    panels = figure.subplots(1, len(stages), squeeze=False)[0]
-    for panel, (name, rows) in zip(panels, stages, strict=True):
+    columns = min(COLUMNS, len(stages))
+    lines = math.ceil(len(stages) / columns)
+    figure = Figure(figsize=(3.2 * columns, 2.8 * lines), layout="constrained")
+    panels = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for empty in panels[len(stages) :]:
+        empty.remove()
+    for panel, (name, rows) in zip(panels, stages, strict=False):
         steps = [row for row in rows if "validation" not in row]
         judged = [row for row in rows if "validation" in row]
         for loss in sorted({key for row in steps for key in row if key not in BESIDE}):
