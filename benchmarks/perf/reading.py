@@ -110,8 +110,8 @@ def measure(
         walls = np.min(timed, axis=0).tolist()
         rates = [f"{count / seconds:.0f} frames/s" for seconds in walls]
         figures += [
-            Figure(f"{name}: in threads, of the decoder alone", rates[0], rates[2], walls[0] / walls[2], 0.9),
-            Figure(f"{name}: against read all, then resize", rates[1], rates[2], walls[1] / walls[2]),
+            Figure(f"{name}, of the decoder alone", rates[0], rates[2], walls[0] / walls[2], 0.9),
+            Figure(f"{name}, against read then resize", rates[1], rates[2], walls[1] / walls[2]),
         ]
         takes = best_of(partial(prepare, some), rounds) / BATCH
         whole = best_of(together, rounds) / count
