@@ -27,8 +27,8 @@ class MlpPoolConfig(ComponentConfig):
     places: int | None = Field(
         default=None,
         ge=1,
-        description="Time steps of a clip whose tokens get learned embeddings of time, row and column; null: "
-        "none, as in the reference.",
+        description="Tokens get learned embeddings of so many time steps of a clip, interpolated for other "
+        "counts, and of row and column; null: none, as in the reference.",
     )
 
 
@@ -61,11 +61,6 @@ class MlpPoolAdapter(VisionAdapter):
             raise GroundingError(
                 f"grid {grid} is finer than the encoder's {source.grid}.", "Pool to a coarser grid."
             )
-        if config.places not in (None, frames // source.stride):
-            raise GroundingError(
-                f"places is {config.places}, and {frames} frames are {frames // source.stride} time steps.",
-                "Set places to that, or to null.",
-            )
         return frames // source.stride * grid[0] * grid[1]
 
     @classmethod
@@ -82,6 +77,8 @@ class MlpPoolAdapter(VisionAdapter):
         tokens = tokens.reshape(b, t, -1, width)
         if len(self.places):
             times, rows, columns = self.places
+            if t != len(times):
+                times = F.interpolate(times.T[None], t, mode="linear", align_corners=True)[0].T
             tokens = tokens + times[:, None] + (rows[:, None] + columns).flatten(0, 1)
         return tokens.flatten(1, 2)
 

@@ -12,7 +12,6 @@ from grounding_videoglamm.phi3 import Phi3, Phi3Config
 from pydantic import ValidationError
 from torch.nn import functional as F
 
-from grounding_core.errors import GroundingError
 from grounding_core.interfaces.specs import EncoderSpec
 from grounding_core.training.tokenizer import train_tokenizer
 
@@ -79,5 +78,6 @@ def test_places_tell_equal_features_apart() -> None:
     grid = (tokens - plain(features))[0].view(3, 2, 2, 16)
     times, rows, columns = adapter.places
     assert torch.allclose(grid, times[:, None, None] + rows[:, None] + columns, atol=1e-5)
-    with pytest.raises(GroundingError, match="8 frames are 4 time steps"):
-        MlpPoolAdapter.num_tokens(MlpPoolConfig(grid=(2, 2), places=3), source, 8)
+    longer = (adapter(features[:, :1].expand(2, 5, 16, 8)) - plain(features[:, :1].expand(2, 5, 16, 8)))[0]
+    assert torch.allclose(longer.view(5, 2, 2, 16)[[0, 2, 4]], grid, atol=1e-5)
+    assert adapter.num_tokens(adapter.config, source, 10) == 20
