@@ -15,6 +15,7 @@ from grounding_core.hub import from_pretrained
 from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.interfaces.language_model import Norm
 from grounding_core.interfaces.specs import LanguageSpec
+from grounding_core.precision import filled_later
 from grounding_videoglamm.mimetic import make_matchers
 
 
@@ -106,7 +107,7 @@ class Phi3(CausalLM):
             network = from_pretrained(Phi3ForCausalLM.from_pretrained, config.weights, what="Phi-3 weights")
         else:
             network = Phi3ForCausalLM(hub)
-            if config.init == "mimetic":
+            if config.init == "mimetic" and not filled_later():
                 make_matchers(network)
         super().__init__(
             config, network=network, tokenizer=tokenizer, special_tokens=special_tokens, norm=norm
