@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from grounding_core.profiling import stage, staged
 from grounding_core.video import Video
 from grounding_core.video.ahead import ahead_map
-from grounding_core.video.readers import Frame
 
 KEPT_FRAMES = 1000
 """Most frames whose features are kept, however small they are: a long video takes no more memory."""
@@ -59,7 +58,7 @@ class Scene(Generic[F]):
             batch: frames whose features are computed together.
             budget_mb: memory for features that are kept; frames beyond it are computed again each time.
             start: the first frame; batches that begin before it are skipped or computed anew from it.
-            prepare: what becomes of uint8 frames (t, H, W, 3) in a thread, e.g. resizing.
+            prepare: what becomes of a uint8 frame (1, H, W, 3) in a thread, e.g. resizing.
         """
         done = 0
         for batch_kept in list(self.kept):
@@ -72,23 +71,16 @@ class Scene(Generic[F]):
         if done == len(self.video):
             return
         live = self.video.live
-        batches = self._batches(done, 1 if live else batch)
-        pixels_ahead = map(prepare, batches) if live else ahead_map(prepare, batches)
-        for pixels in staged("decode", pixels_ahead):
+        # Frame by frame: to copy whole frames into a batch costs more than the batch saves in resizing.
+        frames = (torch.from_numpy(frame)[None] for _, frame in self.video.stream(done))
+        prepared = map(prepare, frames) if live else ahead_map(prepare, frames, size=batch)
+        for pixels in staged("decode", _batches(prepared, 1 if live else batch)):
             with stage("image features"):
                 found = features(pixels)
             if not live and self._frames == done and self._fits(found, budget_mb):
                 self.kept.append(found)
             done += len(found)
             yield found
-
-    def _batches(self, start: int, batch: int) -> Iterator[Tensor]:
-        pending: list[Frame] = []
-        for index, frame in self.video.stream(start):
-            pending.append(frame)
-            if len(pending) == batch or index == len(self.video) - 1:
-                yield torch.from_numpy(np.stack(pending))
-                pending = []
 
     def _fits(self, found: F, budget_mb: int) -> bool:
         frames, bytes_ = self._frames + len(found), sum(batch.nbytes for batch in self.kept) + found.nbytes
@@ -97,3 +89,10 @@ class Scene(Generic[F]):
     @property
     def _frames(self) -> int:
         return sum(len(batch) for batch in self.kept)
+
+
+def _batches(frames: Iterable[Tensor], batch: int) -> Iterator[Tensor]:
+    """Tensors (1, ...) joined to (batch, ...), the last perhaps to fewer."""
+    coming = iter(frames)
+    while pending := list(islice(coming, batch)):
+        yield torch.cat(pending)

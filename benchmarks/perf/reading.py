@@ -33,14 +33,9 @@ BATCH = 8
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def batches(video: Video, frames: int) -> Iterator[Tensor]:
-    """uint8 frames (t, H, W, 3)."""
-    pending = []
-    for index, frame in video.stream(0, frames):
-        pending.append(frame)
-        if len(pending) == BATCH or index == frames - 1:
-            yield torch.from_numpy(np.stack(pending))
-            pending = []
+def single(video: Video, frames: int) -> Iterator[Tensor]:
+    """uint8 frames (1, H, W, 3)."""
+    return (torch.from_numpy(frame)[None] for _, frame in video.stream(0, frames))
 
 
 def resize_torch(batch: Tensor, side: int) -> Tensor:
@@ -75,7 +70,9 @@ def measure(
     side: Annotated[int, typer.Option(min=16, help="Side of the resized square.")] = 224,
     frames: Annotated[int, typer.Option(min=BATCH, help="At most so many frames.")] = 300,
     rounds: Annotated[int, typer.Option(min=1, help="The best of so many is taken.")] = 3,
-    threads: Annotated[int, typer.Option(min=1, help="Threads that resize.")] = 2,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads that resize; default: as mask decoders have.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for reading.json.")] = None,
 ) -> None:
     """Print frames a second of each way."""
@@ -103,7 +100,7 @@ def measure(
                 prepare(batch)
 
         def together(prepare: Callable[[Tensor], Tensor] = prepare) -> None:
-            deque(ahead_map(prepare, batches(video, count), threads=threads), maxlen=0)
+            deque(ahead_map(prepare, single(video, count), threads=threads, size=BATCH), maxlen=0)
 
         # In turn, so that others on the machine disturb all alike.
         timed = [[_wall(way) for way in (alone, apart, together)] for _ in range(rounds)]

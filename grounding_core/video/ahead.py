@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -61,21 +62,26 @@ def ahead(items: Iterable[T], size: int = 2) -> Generator[T, None, None]:
         thread.join()
 
 
-def ahead_map(work: Callable[[T], R], items: Iterable[T], *, threads: int = 2) -> Iterator[R]:
+def ahead_map(
+    work: Callable[[T], R], items: Iterable[T], *, threads: int | None = None, size: int = 2
+) -> Iterator[R]:
     """``work`` of each item, in order: one thread makes the items, others do the work.
 
     Args:
         work: leaves Python's lock to others, as image libraries and tensors do.
         items: as for :func:`ahead`.
-        threads: of ``work``; as many results wait to be taken.
+        threads: of ``work``; None: two, or one where there are but two cores, which the thread that makes
+            the items needs as well.
+        size: at most so many results wait to be taken.
     """
+    threads = threads or max(1, min(2, (os.cpu_count() or 1) - 1))
     pool = ThreadPoolExecutor(threads, "frames prepared")
     doing: deque[Future[R]] = deque()
     try:
         with closing(ahead(items)) as coming:
             for item in coming:
                 doing.append(pool.submit(work, item))
-                if len(doing) > threads:
+                if len(doing) > size:
                     yield doing.popleft().result()
             while doing:
                 yield doing.popleft().result()

@@ -21,6 +21,7 @@ from grounding_core.interfaces.spatial_prompts import SpatialPrompts
 from grounding_core.interfaces.specs import DecoderSpec
 from grounding_core.scene import Scene
 from grounding_core.video import Video
+from grounding_videoglamm.pieces import strongest_piece
 from grounding_videoglamm.sam2_memory import Memory
 from grounding_videoglamm.sam_network import Features, SamNetwork, Start
 
@@ -43,6 +44,11 @@ class TrackerConfig(ComponentConfig):
     hide_absent: bool | None = Field(
         default=None,
         description="No mask where the object score says that the object is absent; null: only with memory.",
+    )
+    one_piece: bool = Field(
+        default=False,
+        description="Of a prompted object's mask keep the connected piece with the largest sum of logits, "
+        "for decoders that spill onto things alike. An object that others hide in part may be cut.",
     )
     binary_memory: bool = Field(
         default=True,
@@ -166,7 +172,7 @@ class Tracker(SamNetwork):
             else (step.logits for step in self.follow(scene, prompts))
         )
         for logits in steps:
-            yield self.at_frame_size(scene, logits)
+            yield self.at_frame_size(scene, strongest_piece(logits) if self.config.one_piece else logits)
 
     def track_boxes(self, scene: Scene[Features], boxes: Sequence[Mapping[int, Box]]) -> Iterator[Tensor]:
         """See :class:`~grounding_core.interfaces.box_prompts.BoxPrompts`.
