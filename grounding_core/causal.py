@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from grounding_core.errors import CheckpointError
 from grounding_core.interfaces.language_model import Generation, LanguageModel, Norm, Prefix, Segment, Told
 from grounding_core.precision import filled_later
+from grounding_core.recompute import recompute_layers
 from grounding_core.shared_prefix import NAME as SHARED
 from grounding_core.shared_prefix import share
 from grounding_core.sight import FULL, SLIDING, Mask, Sight
@@ -98,6 +100,11 @@ class CausalLM(LanguageModel):
     def embeddings(self) -> Tensor:
         weight: Tensor = self.network.get_input_embeddings().weight
         return weight
+
+    def recompute(self) -> None:
+        parts = self.network.get_decoder().modules()
+        layers = [part for part in parts if isinstance(part, GradientCheckpointingLayer)]
+        recompute_layers(layers, self._cache_argument)
 
     @property
     def end_ids(self) -> frozenset[int]:

@@ -105,6 +105,12 @@ class LanguageModel(nn.Module, Configured):
         """
         raise NotImplementedError
 
+    def recompute(self) -> None:
+        """From now on keep no activations inside layers for the backward pass, which computes them again.
+
+        A model that keeps few of them has nothing to do.
+        """
+
     @abstractmethod
     def prefix(self, segments: Sequence[Segment]) -> Prefix:
         """Read segments one after the other, once."""

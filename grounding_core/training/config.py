@@ -110,7 +110,8 @@ class TrainConfig(_Strict):
     )
     recompute: bool = Field(
         default=False,
-        description="Keep no activations of the encoders for the backward pass: slower, in less memory.",
+        description="Keep no activations of encoders and language model for the backward pass, which "
+        "computes them again: slower, in less memory.",
     )
     workers: int = Field(default=0, ge=0, description="Processes that decode videos.")
     seed: int = Field(

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -175,29 +176,37 @@ def _run_stage(
     return out / CHECKPOINT
 
 
+@dataclass
 class Stage:
-    """One stage under way."""
+    """One stage under way.
 
-    def __init__(
-        self,
-        accelerator: Accelerator,
-        console: Console,
-        wrapped: Any,
-        objective: Objective,
-        optimizer: Any,
-        schedule: Any,
-        config: TrainConfig,
-        out: Path,
-        validator: Validator | None,
-        saved: Recipe,
-    ) -> None:
-        self.accelerator, self.console = accelerator, console
-        self.wrapped, self.objective = wrapped, objective
-        self.optimizer, self.schedule = optimizer, schedule
-        self.config, self.out, self.validator = config, out, validator
-        self.saved = saved
-        self.failures: list[str] = []
-        self.seen = 0
+    Attributes:
+        accelerator: of accelerate.
+        console: where progress is shown.
+        wrapped: the objective as accelerate prepared it.
+        objective: what is trained.
+        optimizer: prepared as well.
+        schedule: of the learning rate.
+        config: the stage's options.
+        out: its folder.
+        validator: judges the model, if any.
+        saved: the recipe with the checkpoint that this stage writes.
+        failures: a line for each video that could not be used.
+        seen: videos drawn so far.
+    """
+
+    accelerator: Accelerator
+    console: Console
+    wrapped: Any
+    objective: Objective
+    optimizer: Any
+    schedule: Any
+    config: TrainConfig
+    out: Path
+    validator: Validator | None
+    saved: Recipe
+    failures: list[str] = field(default_factory=list)
+    seen: int = 0
 
     def run(self, loader: DataLoader[Any], progress: dict[str, Any]) -> None:
         """All steps that are left; ``progress`` is what an earlier run had reached."""

@@ -65,7 +65,11 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
 
 
 def recompute_activations(model: GroundingModel) -> None:
-    """Keep no activations inside the encoders; the backward pass computes them again."""
+    """Keep no activations inside encoders that are trained, nor inside the language model's layers.
+
+    The backward pass computes them again.
+    """
+    model.language_model.recompute()
     for role in ("image_encoder", "video_encoder"):
         part = getattr(model, role)
         if part is None or not any(p.requires_grad for p in part.parameters()):
