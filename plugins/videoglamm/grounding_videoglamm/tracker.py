@@ -63,6 +63,11 @@ class TrackerConfig(ComponentConfig):
         default=True, description="Round memory to bfloat16 even in fp32, as the reference does."
     )
     batch: int = Field(default=8, ge=1, description="Frames whose image features are computed together.")
+    compile_features: bool = Field(
+        default=False,
+        description="Compile the vision encoder with torch.compile: some seconds at the first frames, faster "
+        "from then on. On a CPU it needs a C++ compiler.",
+    )
     budget_mb: int = Field(
         default=2048,
         ge=0,
@@ -107,6 +112,8 @@ class Tracker(SamNetwork):
         """
         super().__init__(network)
         self.config = config
+        if config.compile_features:
+            network.vision_encoder.compile()
 
     @classmethod
     def network_config(cls, config: Any) -> Any:
