@@ -34,8 +34,17 @@ class Pool:
     shares: Sequence[tuple[int, int, float]]
 
 
-def pool(sources: Sources, config: TrainConfig) -> Pool:
+FileIds = dict[str, tuple[int, int] | str]
+"""Video id -> what is the same for names of one file."""
+
+
+def pool(sources: Sources, config: TrainConfig, files: dict[str, FileIds] | None = None) -> Pool:
     """What a stage learns from.
+
+    Args:
+        sources: all samples.
+        config: of the stage.
+        files: of each data set, known from earlier stages; what is not is looked up and added.
 
     Raises:
         DataError: nothing is left, or the mixture names a data set that has no samples.
@@ -64,7 +73,7 @@ def pool(sources: Sources, config: TrainConfig) -> Pool:
     runs: list[tuple[int, int, float]] = []
     for name, weight in weights.items():
         first = len(groups)
-        groups += by_video(kept[name])
+        groups += by_video(kept[name], {} if files is None else files.setdefault(name, {}))
         size = len(groups) - first
         runs.append((first, len(groups), weight if config.mixture is not None else size))
     total = sum(weight for *_, weight in runs)
@@ -92,12 +101,13 @@ def _wanted(sample: Sample, config: TrainConfig) -> bool:
     return config.kinds is None or sample.tags.get("kind") in config.kinds
 
 
-def by_video(samples: Sequence[Sample]) -> list[list[Sample]]:
+def by_video(samples: Sequence[Sample], files: FileIds | None = None) -> list[list[Sample]]:
     """Samples grouped by video, in order of first appearance.
 
-    Data sets of several tasks name one file differently (hard links): the file itself tells.
+    Data sets of several tasks name one file differently (hard links): the file itself tells, for which
+    videos that are not in ``files`` are opened.
     """
-    keys: dict[str, tuple[int, int] | str] = {}
+    keys = {} if files is None else files
     groups: dict[tuple[int, int] | str, list[Sample]] = {}
     for sample in samples:
         if sample.video_id not in keys:

@@ -30,7 +30,7 @@ from grounding_core.model import GroundingModel
 from grounding_core.training.aligned import Aligned
 from grounding_core.training.answers import Answers
 from grounding_core.training.config import TrainConfig
-from grounding_core.training.data import Pool, Schedule, Sources, pool
+from grounding_core.training.data import FileIds, Pool, Schedule, Sources, pool
 from grounding_core.training.objective import Objective
 from grounding_core.training.parts import choose_parts, parameter_groups, recompute_activations
 from grounding_core.training.prompts import Prompts
@@ -81,7 +81,8 @@ def train(
         GroundingError: no samples, a loss that is not finite, or too many videos that fail to decode.
     """
     stages = config.staged()
-    found = [pool(sources, stage) for stage in stages]
+    files: dict[str, FileIds] = {}
+    found = [pool(sources, stage, files) for stage in stages]
     console = Console(stderr=True)
     # Each once, so that what is trained in several stages does not count more for the tokenizer.
     samples = list({id(sample): sample for own in found for group in own.groups for sample in group}.values())
