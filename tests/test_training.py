@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from small import SMALL
 from training_runs import CONFIG, make_samples, recipe, rows, sources
 
-from grounding_core import Query, Video
+from grounding_core import DEFAULT_RECIPE, Query, Video
+from grounding_core.config import Recipe
 from grounding_core.errors import DataError, GroundingError, VideoError
 from grounding_core.interfaces.dataset import Sample, Truth
 from grounding_core.masks import MaskTrack
@@ -173,6 +174,12 @@ def test_each_stage_teaches_its_parts(staged: Path) -> None:
     assert len(set(map(len, (first, before, after)))) == 1
 
 
+def test_word_prompts_go_from_stage_to_stage(staged: Path) -> None:
+    kept = [staged / f"{i}-{stage['name']}" / "checkpoint" for i, stage in enumerate(STAGES.stages, start=1)]
+    prompts, *later = (load_file(folder / "words.safetensors")["prompts"] for folder in kept[1:])
+    assert later and all(torch.equal(prompts, own) for own in later)
+
+
 def test_finished_stages_are_not_run_again(staged: Path, samples: list[Sample]) -> None:
     times = {path: path.stat().st_mtime_ns for path in staged.rglob("*.safetensors")}
     train(recipe(), STAGES, sources(samples), staged)
@@ -278,3 +285,13 @@ def test_two_processes_share_the_steps(tmp_path: Path) -> None:
     assert "2 processes" in done.stderr
     assert [row["step"] for row in rows(tmp_path / "run") if "total" in row] == [1, 2]
     assert (tmp_path / "run" / "best" / "model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_the_shipped_curriculum_runs_from_nothing(samples: list[Sample], tmp_path: Path) -> None:
+    shipped = Recipe.load(DEFAULT_RECIPE)
+    stages = tuple({**stage, "steps": 1, "videos": 1} for stage in shipped.training.stages)
+    config = shipped.training.model_copy(update={"stages": stages})
+    last = train(shipped, config, sources(samples), tmp_path)
+    assert last.parent.name == f"{len(stages)}-{stages[-1]['name']}"
+    assert (last / "words.safetensors").is_file()

@@ -36,6 +36,7 @@ from grounding_core.training.parts import choose_parts, parameter_groups, recomp
 from grounding_core.training.prompts import Prompts
 from grounding_core.training.state import CHECKPOINT, keep_best, progress_of, resume, save
 from grounding_core.training.tokenizer import recipe_with_tokenizer
+from grounding_core.training.vocabulary import carry_word_prompts
 from grounding_core.training.words import Words
 
 LOG = "metrics.jsonl"
@@ -97,6 +98,7 @@ def train(
                 vocabulary=stage.tokenizer_vocabulary,
                 initial=initial,
             )
+            carry_word_prompts(initial, folder / CHECKPOINT)
         initial = str(_run_stage(recipe, stage, own, folder, validator, initial, console))
     return Path(str(initial))
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,6 +90,13 @@ def save_word_prompts(words: Sequence[str], prompts: Tensor, folder: Path) -> No
     content = {"prompts": prompts.detach().float().cpu().contiguous().clone()}
     save_file(content, partial, metadata={"words": json.dumps(list(words))})
     os.replace(partial, folder / FILE)
+
+
+def carry_word_prompts(source: str | None, folder: Path) -> None:
+    """Copy the prompts of the checkpoint that a stage starts from, for later ones; what is there stays."""
+    if source is not None and (Path(source) / FILE).is_file() and not (folder / FILE).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(source) / FILE, folder / FILE)
 
 
 def load_word_prompts(folder: str | Path | None) -> tuple[list[str], Tensor] | None:
