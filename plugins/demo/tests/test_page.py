@@ -59,8 +59,8 @@ NOTING = """() => {
 
 def ask(page: Any, text: str, answers: int) -> None:
     page.evaluate(NOTING)
-    page.locator("#question textarea").fill(text)
-    page.locator("#ask").click()
+    page.locator("#question textarea").fill(text, timeout=WAIT)
+    page.locator("#ask").click(timeout=WAIT)
     page.wait_for_function(
         f"document.querySelectorAll('.turn .files a').length >= {3 * answers}", timeout=WAIT
     )
