@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,7 +73,9 @@ class Scene(Generic[F]):
             return
         live = self.video.live
         # Frame by frame: to copy whole frames into a batch costs more than the batch saves in resizing.
-        frames = (torch.from_numpy(frame)[None] for _, frame in self.video.stream(done))
+        # Some readers give arrays that can't be written to, which PyTorch warns of.
+        writable = (np.require(frame, requirements="W") for _, frame in self.video.stream(done))
+        frames = (torch.from_numpy(frame)[None] for frame in writable)
         prepared = map(prepare, frames) if live else ahead_map(prepare, frames, size=batch)
         for pixels in staged("decode", _batches(prepared, 1 if live else batch)):
             with stage("image features"):
