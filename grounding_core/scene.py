@@ -73,9 +73,7 @@ class Scene(Generic[F]):
             return
         live = self.video.live
         # Frame by frame: to copy whole frames into a batch costs more than the batch saves in resizing.
-        # Some readers give arrays that can't be written to, which PyTorch warns of.
-        writable = (np.require(frame, requirements="W") for _, frame in self.video.stream(done))
-        frames = (torch.from_numpy(frame)[None] for frame in writable)
+        frames = one_by_one(self.video, done)
         prepared = map(prepare, frames) if live else ahead_map(prepare, frames, size=batch)
         for pixels in staged("decode", _batches(prepared, 1 if live else batch)):
             with stage("image features"):
@@ -92,6 +90,13 @@ class Scene(Generic[F]):
     @property
     def _frames(self) -> int:
         return sum(len(batch) for batch in self.kept)
+
+
+def one_by_one(video: Video, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
+    """Frames [start, stop) as uint8 tensors (1, H, W, 3)."""
+    for _, frame in video.stream(start, stop):
+        # Some readers give arrays that can't be written to, which PyTorch warns of.
+        yield torch.from_numpy(np.require(frame, requirements="W"))[None]
 
 
 def _batches(frames: Iterable[Tensor], batch: int) -> Iterator[Tensor]:

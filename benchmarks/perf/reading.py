@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,17 +25,13 @@ from torch import Tensor
 from benchmarks.perf.measure import Figure, report
 from benchmarks.perf.measure import best as best_of
 from grounding_core.pixels import IMAGENET_MEAN, IMAGENET_STD, normalise, resize, resize_pil
+from grounding_core.scene import one_by_one
 from grounding_core.video import Video
 from grounding_core.video.ahead import ahead_map
 
 BATCH = 8
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-def single(video: Video, frames: int) -> Iterator[Tensor]:
-    """uint8 frames (1, H, W, 3)."""
-    return (torch.from_numpy(frame)[None] for _, frame in video.stream(0, frames))
 
 
 def resize_torch(batch: Tensor, side: int) -> Tensor:
@@ -100,7 +96,7 @@ def measure(
                 prepare(batch)
 
         def together(prepare: Callable[[Tensor], Tensor] = prepare) -> None:
-            deque(ahead_map(prepare, single(video, count), threads=threads, size=BATCH), maxlen=0)
+            deque(ahead_map(prepare, one_by_one(video, stop=count), threads=threads, size=BATCH), maxlen=0)
 
         # In turn, so that others on the machine disturb all alike.
         timed = [[_wall(way) for way in (alone, apart, together)] for _ in range(rounds)]
