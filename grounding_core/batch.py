@@ -22,6 +22,7 @@ class Batch:
         learned: (n, s) True on the tokens of the answer.
         seg: (k, 2) sequence and position of the state behind each object's prompt.
         masks: (k, t, H, W) target masks on ``mask_frames``; negative pixels are ignored.
+        visual: (b, m, dl) visual tokens of the videos, where they are known; they take the clips' place.
     """
 
     clips: Sequence[Tensor]
@@ -32,6 +33,7 @@ class Batch:
     learned: Tensor
     seg: Tensor
     masks: Tensor
+    visual: Tensor | None = None
 
     def buckets(self) -> list[Tensor]:
         """Indices of short and of long sequences: read apart, where padding them together would cost more."""

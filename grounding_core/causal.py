@@ -16,7 +16,7 @@ from grounding_core.interfaces.language_model import Generation, LanguageModel, 
 from grounding_core.precision import filled_later
 from grounding_core.recompute import recompute_layers
 from grounding_core.shared_prefix import NAME as SHARED
-from grounding_core.shared_prefix import share
+from grounding_core.shared_prefix import share, teach
 from grounding_core.sight import FULL, SLIDING, Mask, Sight
 
 FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
@@ -214,26 +214,33 @@ class CausalLM(LanguageModel):
         """Kinds of layers that the network names; empty if all are alike."""
         return set(getattr(self.network.get_decoder().config, "layer_types", None) or ())
 
+    def _window(self) -> int | None:
+        """How far back sliding layers look; None where none slides."""
+        config = self.network.get_decoder().config
+        return None if self._layer_kinds() == {FULL} else getattr(config, "sliding_window", None)
+
     def _sight(self, past: int, real: Tensor, more: int) -> Sight:
         """What questions, (n, s) with 1 on their tokens, and ``more`` tokens of answers look at."""
-        kinds, window = (
-            self._layer_kinds(),
-            getattr(self.network.get_decoder().config, "sliding_window", None),
-        )
-        if kinds == {FULL}:
-            window = None
         return Sight(
             past,
             real,
             more,
             dtype=self.embeddings().dtype,
-            window=window,
-            kinds=kinds,
-            own_only=self._shares and window is None,
+            window=self._window(),
+            kinds=self._layer_kinds(),
+            own_only=self._shares and self._window() is None,
         )
 
     def teach(self, prefix: Prefix, rows: Tensor, ids: Tensor, learned: Tensor) -> tuple[Tensor, Tensor]:
-        final, states = self._read(fork(prefix.cache, rows), ids, None, None)
+        if self._shares and self._window() is None:
+            order = rows.argsort(stable=True)
+            cache = teach(prefix.cache, rows.bincount(minlength=prefix.rows).tolist())
+            sight = self._sight(prefix.length, torch.ones_like(ids[:1]), 0)
+            final, states = self._read(cache, ids[order], sight.mask(0, ids.shape[1]), sight.positions)
+            back = order.argsort()
+            final, states = final[back], states[back]
+        else:
+            final, states = self._read(fork(prefix.cache, rows), ids, None, None)
         return self._logits(final[:, :-1][learned[:, 1:]]), states
 
     def _logits(self, final: Tensor) -> Tensor:

@@ -157,17 +157,19 @@ class GroundingModel(nn.Module):
 
     def read(self, clips: Sequence[Tensor], *, single_image: bool = False) -> tuple[Prefix, Tensor]:
         """System text and visual tokens of b videos, read into the language model; and those tokens."""
-        head = self.prompts.layout.partition(VISUAL)[0]
+        if clips:
+            with stage("encode"):
+                visual = self.visual_tokens(clips, single_image=single_image)
+        else:
+            visual = torch.zeros(1, 0, self.plan.specs["language_model"].width).to(self.device)
+        return self.read_tokens(visual), visual
+
+    def read_tokens(self, visual: Tensor) -> Prefix:
+        """System text and visual tokens (b, m, dl) of b videos, read into the language model."""
         lm = self.language_model
-        text = [*lm.start_ids, *lm.tokenize(head)]
-        if not clips:
-            return lm.prefix([text]), torch.zeros(1, 0, self.plan.specs["language_model"].width).to(
-                self.device
-            )
-        with stage("encode"):
-            visual = self.visual_tokens(clips, single_image=single_image)
+        text = [*lm.start_ids, *lm.tokenize(self.prompts.layout.partition(VISUAL)[0])]
         with stage("prefill"):
-            return lm.prefix([text, visual]), visual
+            return lm.prefix([text, visual] if visual.shape[1] else [text])
 
     def visual_tokens(self, clips: Sequence[Tensor], *, single_image: bool = False) -> Tensor:
         """Visual tokens (b, m, dl) of b clips: the image branch's, then the video branch's."""
@@ -360,8 +362,11 @@ class GroundingModel(nn.Module):
             batch: what to read.
             masks: False leaves the mask decoder out.
         """
-        prefix, visual = self.read(batch.clips)
-        rows = batch.rows if batch.clips else torch.zeros_like(batch.rows)
+        if batch.visual is None:
+            prefix, visual = self.read(batch.clips)
+        else:
+            prefix, visual = self.read_tokens(batch.visual), batch.visual
+        rows = batch.rows if prefix.rows > 1 else torch.zeros_like(batch.rows)
         tokens, targets, states = [], [], []
         for group in batch.buckets():
             longest = int(batch.lengths[group].max())

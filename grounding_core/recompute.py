@@ -7,6 +7,7 @@ be run a second time in the backward pass.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,10 +29,14 @@ def recompute_layers(layers: Iterable[nn.Module], argument: str) -> None:
 
 
 def _again(forward: Any, index: int, argument: str) -> Any:
-    def run(hidden: Tensor, past: tuple[Tensor, ...], options: dict[str, Any]) -> tuple[Tensor, ...]:
+    def run(
+        hidden: Tensor, layers: list[Any], past: tuple[Tensor, ...], options: dict[str, Any]
+    ) -> tuple[Tensor, ...]:
         own = DynamicCache()
-        if past:
-            own.update(*past, index)
+        if layers:
+            # The layer's own kind, with tensors that the backward pass knows of.
+            own.layers = [*layers[:index], copy.copy(layers[index])]
+            own.layers[index].keys, own.layers[index].values = past
         output: Tensor = forward(hidden, **{**options, argument: own})
         return output, own.layers[index].keys, own.layers[index].values
 
@@ -40,13 +45,14 @@ def _again(forward: Any, index: int, argument: str) -> Any:
             output: Tensor = forward(hidden_states, **options)
             return output
         cache = options.pop(argument)
-        known = [layer for layer in cache.layers[index : index + 1] if layer.is_initialized]
-        past = tuple(part for layer in known for part in (layer.keys, layer.values))
-        found, keys, values = checkpoint(run, hidden_states, past, options, use_reentrant=False)
-        for layer in known:
-            layer.keys, layer.values = keys, values
-        if not known:
+        layer = cache.layers[index] if index < len(cache.layers) else None
+        layers = [] if layer is None else list(cache.layers)
+        past = () if layer is None else (layer.keys, layer.values)
+        found, keys, values = checkpoint(run, hidden_states, layers, past, options, use_reentrant=False)
+        if layer is None:
             cache.update(keys, values, index)
+        else:
+            layer.keys, layer.values = keys, values
         return found
 
     return again

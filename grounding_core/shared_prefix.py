@@ -2,15 +2,18 @@
 
 transformers' own cache holds a copy of the prefix for every row and copies all of it for every token. Here a
 row holds the keys of its own question and answer alone; the prefix's are multiplied with the queries of all
-rows in one matrix product. The result is the softmax over both, as if they stood in one row.
+rows in one matrix product. The result is the softmax over both, as if they stood in one row. In training
+several prefixes, one a video, have rows of their own.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, Cache
 from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -21,6 +24,14 @@ NAME = "grounding_shared_prefix"
 
 ROOM = 64
 """Tokens that a row makes room for at once."""
+
+
+class Followed(NamedTuple):
+    """Keys and values (b, heads, m, d) of b prefixes, and how many rows follow each, in order."""
+
+    keys: Tensor
+    values: Tensor
+    counts: tuple[int, ...]
 
 
 class SharedLayer(DynamicLayer):
@@ -49,12 +60,31 @@ class SharedLayer(DynamicLayer):
         self.values[:, :, self.length : end] = value_states
         self.length = end
         own: Any = self.keys[:, :, :end]
-        own.shared_prefix = self.prefix
+        own.shared_prefix = Followed(*self.prefix, (len(own),))
         return own, self.values[:, :, :end]
 
     def get_seq_length(self) -> int:
         """Tokens a row has seen, the prefix's included."""
         return int(self.prefix[0].shape[-2]) + self.length
+
+
+class TaughtLayer(DynamicLayer):
+    """One layer's cache for answers that are read once, whole: b prefixes and how many rows follow each.
+
+    Its keys and values stay the prefixes'.
+    """
+
+    def __init__(self, prefix_keys: Tensor, prefix_values: Tensor, counts: tuple[int, ...]) -> None:
+        super().__init__()
+        self.lazy_initialization(prefix_keys, prefix_values)
+        self.keys, self.values = prefix_keys, prefix_values
+        self.counts = counts
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """See :class:`transformers.cache_utils.DynamicLayer`; the rows' keys are given back, not kept."""
+        own: Any = key_states
+        own.shared_prefix = Followed(self.keys, self.values, self.counts)
+        return own, value_states
 
 
 def _room(states: Tensor, length: int) -> Tensor:
@@ -68,6 +98,11 @@ def share(cache: Cache) -> Cache:
     return Cache(layers=[SharedLayer(layer.keys, layer.values) for layer in cache.layers])
 
 
+def teach(cache: Cache, counts: Sequence[int]) -> Cache:
+    """A cache for rows that are read once: the first ``counts[0]`` of them follow its row 0, and so on."""
+    return Cache(layers=[TaughtLayer(layer.keys, layer.values, tuple(counts)) for layer in cache.layers])
+
+
 def attend(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
@@ -76,40 +111,55 @@ def attend(
     Args:
         module: a layer's attention.
         query: (n, heads, q, d).
-        key: (n, key heads, s, d), marked by :class:`SharedLayer`.
+        key: (n, key heads, s, d), marked by :class:`SharedLayer` or :class:`TaughtLayer`.
         value: likewise.
         attention_mask: added to the scores; with a prefix of m tokens (n, 1, q, m + s), or (n, 1, q, s)
-            where all of the prefix is seen.
+            where all of the prefix is seen; with several prefixes (1, 1, q, s).
         options: ``scaling`` and what transformers passes besides.
 
     Returns:
         (n, q, heads, d), and no weights.
     """
-    prefix: tuple[Tensor, Tensor] | None = getattr(key, "shared_prefix", None)
+    prefix: Followed | None = getattr(key, "shared_prefix", None)
     if prefix is None:
         found: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, **options
         )
         return found
     assert attention_mask is not None
-    keys, values = prefix
+    scaling = options.get("scaling") or query.shape[-1] ** -0.5
+    if len(prefix.counts) == 1:
+        return _together(query, key, value, prefix.keys[0], prefix.values[0], attention_mask, scaling), None
+    own = zip(*(part.split(prefix.counts) for part in (query, key, value)), strict=True)
+    mixed = [
+        # The scores are as large as the keys that are not copied: the backward pass makes them again.
+        checkpoint(_together, *parts, keys, values, attention_mask, scaling, use_reentrant=False)
+        for parts, keys, values in zip(own, prefix.keys, prefix.values, strict=True)
+        if len(parts[0])
+    ]
+    return torch.cat(mixed), None
+
+
+def _together(
+    query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scaling: float
+) -> Tensor:
+    """Rows (n, ...) that follow one prefix (key heads, m, d): what :func:`attend` returns of them."""
     n, heads, q, d = query.shape
     groups, m, s, width = key.shape[1], keys.shape[-2], key.shape[-2], values.shape[-1]
-    scaling = options.get("scaling") or d**-0.5
     # (rows, key heads, queries, d): all heads and tokens of a row that look at one key head.
     own = (query * scaling).reshape(n, groups, -1, d)
     # All rows' queries at one key head of the prefix, in one matrix product.
     flat = own.transpose(0, 1).reshape(groups, -1, d)
-    past_scores = torch.bmm(flat, keys[0].transpose(1, 2)).view(groups, n, -1, m)
+    past_scores = torch.bmm(flat, keys.transpose(1, 2)).view(groups, n, -1, m)
     own_scores = own @ key.transpose(-1, -2)
-    own_scores.view(n, groups, -1, q, s).add_(attention_mask[:, None, :, :, -s:])
-    if attention_mask.shape[-1] > s:
-        past_scores.view(groups, n, -1, q, m).add_(attention_mask[..., :m])
+    own_scores.view(n, groups, -1, q, s).add_(mask[:, None, :, :, -s:])
+    if mask.shape[-1] > s:
+        past_scores.view(groups, n, -1, q, m).add_(mask[..., :m])
     scores = torch.cat([past_scores, own_scores.transpose(0, 1)], -1)
     weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
-    past_mixed = torch.bmm(weights[..., :m].flatten(1, 2), values[0]).view(groups, n, -1, width)
+    past_mixed = torch.bmm(weights[..., :m].flatten(1, 2), values).view(groups, n, -1, width)
     mixed = past_mixed.transpose(0, 1) + weights[..., m:].transpose(0, 1) @ value
-    return mixed.reshape(n, heads, q, width).transpose(1, 2).contiguous(), None
+    return mixed.reshape(n, heads, q, width).transpose(1, 2).contiguous()
 
 
 AttentionInterface.register(NAME, attend)

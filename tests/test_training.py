@@ -118,6 +118,50 @@ def test_frozen_parts_do_not_move(samples: list[Sample], tmp_path: Path) -> None
     assert moved and not moved & {"image_encoder", "mask_decoder"}
 
 
+KEPT = {"freeze": ("image_encoder", "video_encoder", "image_adapter", "video_adapter"), "decay": 0}
+
+
+def test_kept_visual_tokens_teach_what_clips_teach(samples: list[Sample], tmp_path: Path) -> None:
+    plain = CONFIG.model_copy(update=KEPT)
+    kept = plain.model_copy(update={"keep_visual": True})
+    for name, config in (("plain", plain), ("kept", kept)):
+        train(recipe(), config, sources(samples), tmp_path / name)
+    losses = [[row["total"] for row in rows(tmp_path / name)] for name in ("plain", "kept")]
+    # They are float16.
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert not (tmp_path / "kept" / "visual").exists()
+
+
+def test_kept_visual_tokens_are_made_once(samples: list[Sample], tmp_path: Path) -> None:
+    words = {"bce": 0.0, "dice": 0.0, "visible": 0.0}
+    config = CONFIG.model_copy(
+        update={
+            **KEPT,
+            "keep_visual": True,
+            "steps": 40,
+            "losses": CONFIG.losses.model_copy(update=words),
+        }
+    )
+    asked = {sample.video_id: sample for sample in samples if sample.query.kind != "describe"}
+    own = list(asked.values())[:3]
+    with pytest.raises(DataError, match=r"broken/0: clip\.mp4 is damaged"):
+        train(recipe(), config, sources([*own, broken(samples[-1])]), tmp_path)
+    made = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "visual").iterdir()}
+    assert len(made) == len(own)
+    (tmp_path / "visual" / "0000001.npy").unlink()
+    with pytest.raises(DataError, match="is damaged"):
+        train(recipe(), config, sources([*own, broken(samples[-1])]), tmp_path)
+    again = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "visual").iterdir()}
+    assert made.keys() == again.keys()
+    assert {name for name in made if made[name] != again[name]} == {"0000001.npy"}
+
+
+def test_visual_tokens_that_change_are_not_kept(samples: list[Sample], tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={**KEPT, "freeze": KEPT["freeze"][:3], "keep_visual": True})
+    with pytest.raises(GroundingError, match=r"keep_visual: video_adapter would be trained"):
+        train(recipe(), config, sources(samples), tmp_path)
+
+
 def test_masks_and_phrases_that_do_not_match_are_named(samples: list[Sample], tmp_path: Path) -> None:
     caption = next(sample for sample in samples if sample.query == Query("", "describe"))
     truth = caption.load_truth()

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from accelerate import Accelerator
+from rich.console import Console
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset as TorchDataset
@@ -23,6 +25,7 @@ from grounding_core.training.config import TrainConfig
 from grounding_core.training.data import Position
 from grounding_core.training.losses import losses
 from grounding_core.training.objective import Objective
+from grounding_core.training.visual import VisualTokens, keep_visual_tokens
 from grounding_core.training.vocabulary import (
     clauses,
     load_word_prompts,
@@ -43,10 +46,10 @@ class Item:
 
     Attributes:
         id: of its first sample, for messages.
-        clip: uint8 (t, H, W, 3), frames for the encoders.
-        mask_frames: uint8 (tm, H, W, 3).
+        clip: uint8 (t, H, W, 3), frames for the encoders; or (m, dl), the visual tokens they give.
+        mask_frames: uint8 (tm, H, W, 3); (0, 1, 1, 3) where no loss looks at masks.
         turns: (query, answer markup, one track an object).
-        masks: one uint8 (tm, H, W) an object, in the order of the turns.
+        masks: one uint8 (tm, H, W) an object, in the order of the turns; none where no loss looks at them.
         words: of each object likewise: those of its phrases in the video's captions; none where no caption
             names it.
         lookups: texts without a question, learned from their second token on.
@@ -87,7 +90,13 @@ def answer_of(sample: Sample, truth: Truth, short_answer: str, seg_token: str) -
 
 
 class AnswerItems(TorchDataset[Item | str]):
-    """Items by (epoch, video); choices depend on that and the seed alone, so that a run resumes exactly."""
+    """Items by (epoch, video); choices depend on that and the seed alone, so that a run resumes exactly.
+
+    Attributes:
+        kept: the videos' visual tokens, where they take the place of clips.
+    """
+
+    kept: VisualTokens | None = None
 
     def __init__(
         self, groups: Sequence[Sequence[Sample]], model: GroundingModel, config: TrainConfig
@@ -104,19 +113,24 @@ class AnswerItems(TorchDataset[Item | str]):
         samples = self.groups[index]
         rng = np.random.default_rng((self.config.seed, epoch, index))
         try:
-            return self._load(samples, rng)
+            return self._load(index, rng)
         except (VideoError, DataError) as error:
             return f"{samples[0].id}: {error}"
 
-    def _load(self, samples: Sequence[Sample], rng: np.random.Generator) -> Item:
+    def _load(self, index: int, rng: np.random.Generator) -> Item:
+        samples = self.groups[index]
         video = samples[0].open_video()
         captions = [i for i, sample in enumerate(samples) if sample.query.kind == "describe"]
         others = [i for i, sample in enumerate(samples) if sample.query.kind != "describe"]
         chosen = [*rng.permutation(captions), *rng.permutation(others)][: self.config.queries]
         wanted = rng.permutation(len(video))[: self.config.mask_frames]
         mask_indices = sorted(np.resize(wanted, self.config.mask_frames).tolist())
-        indices = sample_indices(len(video), self.encoder_frames)
-        frames = torch.from_numpy(video.frames([*indices, *mask_indices]))
+        clip_indices = [] if self.kept else sample_indices(len(video), self.encoder_frames)
+        seen = [*clip_indices, *(mask_indices if self.config.losses.masks else [])]
+        frames = torch.from_numpy(video.frames(seen)) if seen else torch.zeros(0, 1, 1, 3, dtype=torch.uint8)
+        clip, mask_frames = frames.split([len(clip_indices), len(frames) - len(clip_indices)])
+        if self.kept:
+            clip = self.kept.load(index)
         turns, masks, words = [], [], []
         truths = [samples[i].load_truth() for i in captions]
         names = Names(truths, mask_indices)
@@ -125,14 +139,13 @@ class AnswerItems(TorchDataset[Item | str]):
             name = names.phrase(truth.tracks) or samples[i].query.text
             text, tracks = answer_of(samples[i], truth, self.prompts.short_answer(name), self.seg_token)
             turns.append((samples[i].query, text))
-            masks += [track.masks(mask_indices).astype(np.uint8) for track in tracks]
+            if self.config.losses.masks:
+                masks += [track.masks(mask_indices).astype(np.uint8) for track in tracks]
             words += [names.words(track) if self.config.losses.prompt > 0 else [] for track in tracks]
         said = [truth.caption for truth in truths if truth.caption is not None]
         told = [lookup(said[i % len(said)], rng) for i in range(self.config.lookups if said else 0)]
         lookups = [text for text in told if text]
-        return Item(
-            samples[0].id, frames[: len(indices)], frames[len(indices) :], turns, masks, words, lookups
-        )
+        return Item(samples[0].id, clip, mask_frames, turns, masks, words, lookups)
 
 
 def lookup(caption: GroundedText, rng: np.random.Generator) -> str:
@@ -181,8 +194,12 @@ class Names:
         return sorted(set.intersection(*shares)) if shares else []
 
 
-def collate(items: Sequence[Item], model: GroundingModel, *, blind: bool = False) -> Batch:
-    """Items to a batch: tokenised, right-padded, learning the answers only; ``blind`` leaves the clips out.
+def collate(
+    items: Sequence[Item], model: GroundingModel, *, blind: bool = False, kept: bool = False
+) -> Batch:
+    """Items to a batch: tokenised, right-padded, learning the answers only.
+
+    ``blind`` leaves the clips out; ``kept`` says that they are visual tokens.
 
     Frames for the masks are padded to the largest of the batch; what pads them teaches nothing.
     """
@@ -221,7 +238,7 @@ def collate(items: Sequence[Item], model: GroundingModel, *, blind: bool = False
         _padded(item.mask_frames.permute(3, 0, 1, 2), height, width, 0).permute(1, 2, 3, 0) for item in items
     ]
     return Batch(
-        clips=[] if blind else [item.clip for item in items],
+        clips=[] if blind or kept else [item.clip for item in items],
         mask_frames=torch.stack(frames),
         rows=torch.tensor(rows),
         ids=padded,
@@ -229,6 +246,7 @@ def collate(items: Sequence[Item], model: GroundingModel, *, blind: bool = False
         learned=taught,
         seg=torch.tensor(seg, dtype=torch.long).reshape(-1, 2),
         masks=torch.stack(masks) if masks else torch.zeros((0, *frames[0].shape[:3])),
+        visual=torch.stack([item.clip for item in items]) if kept else None,
     )
 
 
@@ -248,6 +266,8 @@ class Taught:
 
 class Answers(Objective):
     """Cross-entropy of the answers, the masks of their objects, and prompts like those of their words."""
+
+    items: AnswerItems
 
     def __init__(
         self,
@@ -271,12 +291,23 @@ class Answers(Objective):
             words, self.vectors = found
             self.vocabulary = {word: i for i, word in enumerate(words)}
 
+    def begin(self, accelerator: Accelerator, out: Path, console: Console) -> None:
+        if self.config.keep_visual:
+            self.items.kept = keep_visual_tokens(
+                self.model, self.items.groups, self.config, out, accelerator, console
+            )
+
+    def end(self) -> None:
+        if self.items.kept is not None:
+            self.items.kept.remove()
+
     def keep(self, folder: Path) -> None:
         if self.vocabulary:
             save_word_prompts(list(self.vocabulary), self.vectors, folder)
 
     def collate(self, items: Sequence[Item]) -> Taught:
-        batch = collate(items, self.model, blind=self.config.objective == "blind")
+        blind, kept = self.config.objective == "blind", self.items.kept is not None
+        batch = collate(items, self.model, blind=blind, kept=kept)
         width = self.model.plan.specs["mask_decoder"].prompt_width
         sums, known = [], []
         for words in (words for item in items for words in item.words):
@@ -288,7 +319,7 @@ class Answers(Objective):
 
     def forward(self, taught: Taught) -> dict[str, Tensor]:
         weights = self.config.losses
-        outputs = self.model(taught.batch, masks=weights.bce > 0 or weights.dice > 0 or weights.visible > 0)
+        outputs = self.model(taught.batch, masks=weights.masks)
         parts = losses(outputs, taught.batch, weights)
         if bool(taught.known.any()):
             apart = outputs.prompts[taught.known] - taught.prompts[taught.known][:, None]

@@ -28,6 +28,11 @@ class LossWeights(_Strict):
         "object's phrase; for training from nothing.",
     )
 
+    @property
+    def masks(self) -> bool:
+        """Whether any loss looks at masks."""
+        return self.bce > 0 or self.dice > 0 or self.visible > 0
+
 
 class Lora(_Strict):
     """Low-rank adapters in the language model (peft); the defaults are VideoGLaMM's published ones."""
@@ -113,6 +118,11 @@ class TrainConfig(_Strict):
         description="Keep no activations of encoders and language model for the backward pass, which "
         "computes them again: slower, in less memory.",
     )
+    keep_visual: bool = Field(
+        default=False,
+        description="Encode each video once, as the stage begins, and keep its visual tokens in the stage's "
+        "folder until it ends (2 bytes x tokens x width a video). Encoders and adapters must be frozen.",
+    )
     workers: int = Field(default=0, ge=0, description="Processes that decode videos.")
     seed: int = Field(
         default=0, description="Order of data, choice of frames and questions, initial weights."
@@ -142,6 +152,12 @@ class TrainConfig(_Strict):
         names = [stage.name for stage in self.staged()] if self.stages else []
         if len(set(names)) < len(names) or "training" in names:
             raise ValueError(f"each stage needs a name of its own; these are {', '.join(names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_keep_visual(self) -> TrainConfig:
+        if self.keep_visual and self.objective != "answers":
+            raise ValueError(f"keep_visual is for the objective answers; this is {self.objective}")
         return self
 
     def staged(self) -> list[TrainConfig]:

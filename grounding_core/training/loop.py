@@ -148,6 +148,7 @@ def _run_stage(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, config))
     wrapped, optimizer = accelerator.prepare(objective, optimizer)
     progress = resume(accelerator, schedule, out)
+    objective.begin(accelerator, out, console)
     loader: DataLoader[Any] = DataLoader(
         objective.items,
         batch_sampler=Schedule(
@@ -172,6 +173,8 @@ def _run_stage(
     )
     try:
         stage.run(loader, progress)
+        if accelerator.is_main_process:
+            objective.end()
     finally:
         torch.use_deterministic_algorithms(deterministic)
         if config.trackers:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
+from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import Dataset as TorchDataset
 
@@ -27,6 +29,12 @@ class Objective(nn.Module):
     def __init__(self, model: GroundingModel) -> None:
         super().__init__()
         self.model = model
+
+    def begin(self, accelerator: Accelerator, out: Path, console: Console) -> None:
+        """What a stage does once, on all processes, before its first step; ``out`` is its folder."""
+
+    def end(self) -> None:
+        """What the main process does after its last step."""
 
     def keep(self, folder: Path) -> None:
         """Write what later stages need of this one, beside its weights."""

@@ -74,7 +74,7 @@ def launch(harness: Harness, *arguments: str | Path) -> subprocess.Popen[str]:
 
 
 def times(folder: Path, pattern: str) -> set[tuple[str, str, float]]:
-    """File, sample and seconds of every prediction in the files of a pattern: made again, it would have others."""
+    """File, sample and seconds of all predictions in the files of a pattern; made again, they take others."""
     found = set()
     for path in folder.glob(pattern):
         # What follows the last end of line is still being written.
