@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from grounding_core.errors import CheckpointError
+from grounding_core.decoding import FixedSteps, Step, growing
+from grounding_core.errors import CheckpointError, GroundingError
 from grounding_core.interfaces.language_model import Generation, LanguageModel, Norm, Prefix, Segment, Told
 from grounding_core.precision import filled_later
 from grounding_core.recompute import recompute_layers
@@ -72,6 +73,7 @@ class CausalLM(LanguageModel):
         takes = inspect.signature(network.get_decoder().forward).parameters
         self._cache_argument = "cache" if "cache" in takes else "past_key_values"
         self._shares = network.get_decoder().config._attn_implementation == SHARED
+        self._fixed = False
 
     def tokenize(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -105,6 +107,15 @@ class CausalLM(LanguageModel):
         parts = self.network.get_decoder().modules()
         layers = [part for part in parts if isinstance(part, GradientCheckpointingLayer)]
         recompute_layers(layers, self._cache_argument)
+
+    def use_cuda_graphs(self) -> None:
+        if not self._shares:
+            raise GroundingError(
+                f"generation.cuda_graphs: {type(self.network).__name__} has attention of its own kind, whose "
+                "cache grows with the answer.",
+                "Leave it out.",
+            )
+        self._fixed = True
 
     @property
     def end_ids(self) -> frozenset[int]:
@@ -179,12 +190,17 @@ class CausalLM(LanguageModel):
         cache = share(prefix.cache) if self._shares else fork(prefix.cache, first_row)
         final, state = self._read(cache, ids, sight.mask(0, longest), sight.positions[:, :longest])
 
+        step: Step
+        if self._fixed:
+            step = FixedSteps(self._read, self._choose, cache, sight, longest, max_new_tokens)
+        else:
+            step = growing(self._read, self._choose, cache, sight, longest)
         answers: list[list[int]] = [[] for _ in prompts]
         states: list[list[Tensor]] = [[state[row, -1]] for row in range(count)]
         open_rows = set(range(count))
         ends = self.end_ids
-        for place in range(longest, longest + max_new_tokens):
-            chosen = self._logits(final[:, -1]).argmax(-1)
+        chosen = self._choose(final[:, -1])
+        for _ in range(max_new_tokens):
             tokens = chosen.tolist()
             for row in sorted(open_rows):
                 token = tokens[row]
@@ -196,14 +212,9 @@ class CausalLM(LanguageModel):
                     told(row, token)
             if not open_rows:
                 break
-            final, state = self._read(
-                cache,
-                chosen[:, None],
-                sight.mask(place, place + 1),
-                sight.positions[:, place : place + 1],
-            )
+            chosen, last = step(chosen)
             for row in open_rows:
-                states[row].append(state[row, -1])
+                states[row].append(last[row])
         return Generation(
             ids=answers,
             states=[torch.stack(rows) for rows in states],
@@ -242,6 +253,9 @@ class CausalLM(LanguageModel):
         else:
             final, states = self._read(fork(prefix.cache, rows), ids, None, None)
         return self._logits(final[:, :-1][learned[:, 1:]]), states
+
+    def _choose(self, final: Tensor) -> Tensor:
+        return self._logits(final).argmax(-1)
 
     def _logits(self, final: Tensor) -> Tensor:
         logits: Tensor = self.network.get_output_embeddings()(final)

@@ -141,6 +141,8 @@ def build_composed(planned: Plan, *, weights: bool = True) -> GroundingModel:
         model.select_with(chosen.component(chosen.config))
     if filled and recipe.checkpoint is not None:
         load_weights(model, recipe.checkpoint, absent=set(ROLES) - set(planned.parts))
+    if recipe.generation.cuda_graphs:
+        model.language_model.use_cuda_graphs()
     return model.eval()
 
 

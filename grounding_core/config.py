@@ -129,6 +129,11 @@ class GenerationOptions(_Strict):
     """How answers are decoded (greedily)."""
 
     max_new_tokens: int = Field(default=512, ge=1, description="Longest answer in tokens.")
+    cuda_graphs: bool = Field(
+        default=False,
+        description="Record the step that makes a token as a CUDA graph, once an answer, and replay it. "
+        "Not yet measured on a GPU; on a CPU the step keeps its shapes and nothing is gained.",
+    )
 
 
 class Recipe(_Strict):

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from grounding_core.errors import GroundingError
 from grounding_core.interfaces.component import Configured
 from grounding_core.interfaces.specs import LanguageSpec
 
@@ -110,6 +111,16 @@ class LanguageModel(nn.Module, Configured):
 
         A model that keeps few of them has nothing to do.
         """
+
+    def use_cuda_graphs(self) -> None:
+        """From now on record the step that makes a token as a CUDA graph; elsewhere only fix its shapes.
+
+        Raises:
+            GroundingError: this model can't.
+        """
+        raise GroundingError(
+            f"generation.cuda_graphs: {type(self).__name__} has no steps to record.", "Leave it out."
+        )
 
     @abstractmethod
     def prefix(self, segments: Sequence[Segment]) -> Prefix:

@@ -127,6 +127,23 @@ class LanguageModelConformance(ComponentConformance):
                 assert alone.ids[0] == together.ids[index]
                 self.close(alone.states[0], together.states[index])
 
+    def test_steps_of_fixed_shapes_give_the_same_answers(self, config: Any, visual: Tensor) -> None:
+        """:meth:`~grounding_core.interfaces.language_model.LanguageModel.use_cuda_graphs`."""
+        answers = []
+        for fixed in (False, True):
+            torch.manual_seed(0)
+            lm = self.with_norm(config, "before").eval()
+            if fixed:
+                try:
+                    lm.use_cuda_graphs()
+                except GroundingError as refused:
+                    pytest.skip(str(refused))
+            with torch.no_grad():
+                answers.append(self.answer(lm, self.read(lm, visual[:1]), *self.texts))
+        assert answers[0].ids == answers[1].ids
+        for growing, still in zip(answers[0].states, answers[1].states, strict=True):
+            self.close(growing, still)
+
     def test_teaching_sees_what_answering_saw(self, part: LanguageModel, visual: Tensor) -> None:
         """The same tokens, read at once, give the same choices and the same states."""
         with torch.no_grad():
