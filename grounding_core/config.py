@@ -132,7 +132,7 @@ class GenerationOptions(_Strict):
     cuda_graphs: bool = Field(
         default=False,
         description="Record the step that makes a token as a CUDA graph, once an answer, and replay it. "
-        "Not yet measured on a GPU; on a CPU the step keeps its shapes and nothing is gained.",
+        "Not yet tried on a GPU; on a CPU steps only keep their shapes, which takes longer.",
     )
 
 

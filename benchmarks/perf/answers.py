@@ -15,7 +15,7 @@ from unittest.mock import patch
 import torch
 import typer
 
-from benchmarks.perf.measure import Figure, best, clock, report
+from benchmarks.perf.measure import Figure, best, clock, device, report
 from grounding_core.compose import build_composed, plan
 from grounding_core.config import VISUAL, Recipe
 from grounding_core.model import GroundingModel
@@ -49,7 +49,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def make_model() -> GroundingModel:
     """The tiny recipe's classes at SIZES, with random weights."""
     torch.manual_seed(0)
-    return build_composed(plan(Recipe.load("videoglamm-tiny", SIZES)), weights=False)
+    return build_composed(plan(Recipe.load("videoglamm-tiny", SIZES)), weights=False).to(device())
 
 
 class Reference:
@@ -65,9 +65,10 @@ class Reference:
         head = [*lm.start_ids, *lm.tokenize(model.prompts.layout.partition(VISUAL)[0])]
         network: Any = lm.network
         embed = network.get_input_embeddings()
-        parts = [model.visual_tokens([self.frames]), embed(torch.tensor([[*prompt, *ids]]))]
+        where = model.device
+        parts = [model.visual_tokens([self.frames]), embed(torch.tensor([[*prompt, *ids]], device=where))]
         if head:
-            parts.insert(0, embed(torch.tensor([head])))
+            parts.insert(0, embed(torch.tensor([head], device=where)))
         states: torch.Tensor = network.get_decoder()(
             inputs_embeds=torch.cat(parts, 1), use_cache=False
         ).last_hidden_state[0]

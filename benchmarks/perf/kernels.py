@@ -1,7 +1,8 @@
-"""``python -m benchmarks.perf.kernels``: compiled code, half precision, memory layouts, against what is used.
+"""``python -m benchmarks.perf.kernels``: compiled code, half precision, memory layouts, CUDA graphs.
 
-Each variant computes the mask decoder's image features, which take most of the time. What helps on a machine
-is worth its option there; what does not stays off.
+Each is measured against what is used. Variants compute the mask decoder's image features, which take most of
+the time; a CUDA graph makes the tokens of an answer. What helps on a machine is worth its option there; what
+does not stays off.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
+from unittest.mock import patch
 
 import torch
 import typer
 
-from benchmarks.perf.measure import Figure, best, clock, report
+from benchmarks.perf.measure import Figure, best, clock, device, report
 from grounding_core.compose import build_composed, plan
 from grounding_core.config import Recipe
+from grounding_core.interfaces.language_model import LanguageModel
 
+TOKENS = 64
 VARIANTS = ("channels-last", "bf16", "compile")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -46,7 +50,7 @@ def measure(
 ) -> None:
     """Print how much faster each variant is; below 1 it is slower."""
     torch.manual_seed(0)
-    model = build_composed(plan(Recipe.load(recipe, ["checkpoint=null"])), weights=False)
+    model = build_composed(plan(Recipe.load(recipe, ["checkpoint=null"])), weights=False).to(device())
     decoder: Any = model.mask_decoder
     pixels = torch.randn(frames, 3, decoder.size, decoder.size, device=model.device)
     figures, notes = [], []
@@ -64,7 +68,23 @@ def measure(
         figures.append(
             Figure(f"image features, {frames} frames at once", f"{one:.3f} s", f"{plain:.3f} s", one / plain)
         )
+        figures.append(_recorded(model.language_model, rounds))
     report("kernels", figures, out, notes)
+
+
+def _recorded(lm: LanguageModel, rounds: int) -> Figure:
+    """Tokens of one answer, asked for one by one, against steps that are recorded where there is a GPU."""
+    prefix = lm.prefix([lm.tokenize("a video " * 100)])
+    question = [lm.tokenize("what moves?")]
+    # Nothing ends the answer.
+    with patch.object(type(lm), "end_ids", frozenset()):
+        answer = partial(lm.generate, prefix, question, max_new_tokens=TOKENS)
+        plain = best(answer, rounds)
+        lm.use_cuda_graphs()
+        answer()
+        fast = best(answer, rounds)
+    how = "CUDA graph" if device() == "cuda" else "fixed shapes, no GPU to record on"
+    return Figure(f"answer of {TOKENS} tokens, {how}", f"{plain:.3f} s", f"{fast:.3f} s", plain / fast)
 
 
 if __name__ == "__main__":

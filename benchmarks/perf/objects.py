@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import typer
 
-from benchmarks.perf.measure import Figure, clock, report
+from benchmarks.perf.measure import Figure, clock, device, report
 from grounding_core.compose import plan
 from grounding_core.config import Recipe
 from grounding_core.video import Video
@@ -57,7 +57,7 @@ def _exhaust(decoder: Any, video: Video, prompts: torch.Tensor) -> None:
 @torch.inference_mode()
 def cost(decoder: Any, video: Video, objects: int) -> tuple[float, float, float]:
     """Seconds of one pass: in all, in memory attention, in image features."""
-    prompts = torch.randn(objects, 1, decoder.spec(decoder.config).prompt_width)
+    prompts = torch.randn(objects, 1, decoder.spec(decoder.config).prompt_width, device=device())
     run: Callable[[], Any] = partial(_exhaust, decoder, video, prompts)
     with (
         timed(decoder.network.memory_attention, "forward") as attention,
@@ -78,7 +78,8 @@ def measure(
     options = ["checkpoint=null", "mask_decoder.mode=memory", "mask_decoder.batch=1"]
     planned = plan(Recipe.load(recipe, options))
     torch.manual_seed(0)
-    decoder: Any = planned.parts["mask_decoder"].component(planned.parts["mask_decoder"].config).eval()
+    decoder: Any = planned.parts["mask_decoder"].component(planned.parts["mask_decoder"].config)
+    decoder = decoder.to(device()).eval()
     rng = np.random.default_rng(0)
     video = Video.open(rng.integers(0, 255, (frames, 360, 640, 3), dtype=np.uint8))
     cost(decoder, Video.open(video.frames([0])), 1)  # first calls are slower
