@@ -22,7 +22,7 @@ from grounding_core.training.data import by_video
 from grounding_core.training.losses import losses, mask_bce, mask_dice
 from grounding_core.training.parts import recompute_activations
 from grounding_core.training.prompts import Prompts
-from grounding_core.training.vocabulary import clauses, load_word_prompts, save_word_prompts
+from grounding_core.training.vocabulary import clauses, save_word_prompts
 from grounding_core.training.words import Words
 from grounding_core.types import GroundedText, Span
 
@@ -150,9 +150,6 @@ def test_prompts_approach_those_of_their_words(samples: list[Sample], tmp_path: 
     parts["prompt"].backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.prompt_adapter.parameters())
     assert all(p.grad is None for p in model.mask_decoder.parameters())
-    objective.keep(tmp_path / "after")
-    again = load_word_prompts(tmp_path / "after")
-    assert again is not None and again[0] == ["red", "cat", "horse"]
 
 
 def test_words_that_describe_an_object() -> None:

@@ -30,7 +30,6 @@ from grounding_core.training.vocabulary import (
     clauses,
     load_word_prompts,
     phrases,
-    save_word_prompts,
     words_of,
 )
 from grounding_core.types import GroundedText, Query
@@ -300,10 +299,6 @@ class Answers(Objective):
     def end(self) -> None:
         if self.items.kept is not None:
             self.items.kept.remove()
-
-    def keep(self, folder: Path) -> None:
-        if self.vocabulary:
-            save_word_prompts(list(self.vocabulary), self.vectors, folder)
 
     def collate(self, items: Sequence[Item]) -> Taught:
         blind, kept = self.config.objective == "blind", self.items.kept is not None
