@@ -230,6 +230,11 @@ class CausalLM(LanguageModel):
         config = self.network.get_decoder().config
         return None if self._layer_kinds() == {FULL} else getattr(config, "sliding_window", None)
 
+    @property
+    def _looks_apart(self) -> bool:
+        """Whether rows look at the shared prefix by themselves, so that masks cover their own tokens only."""
+        return self._shares and self._window() is None
+
     def _sight(self, past: int, real: Tensor, more: int) -> Sight:
         """What questions, (n, s) with 1 on their tokens, and ``more`` tokens of answers look at."""
         return Sight(
@@ -239,11 +244,11 @@ class CausalLM(LanguageModel):
             dtype=self.embeddings().dtype,
             window=self._window(),
             kinds=self._layer_kinds(),
-            own_only=self._shares and self._window() is None,
+            own_only=self._looks_apart,
         )
 
     def teach(self, prefix: Prefix, rows: Tensor, ids: Tensor, learned: Tensor) -> tuple[Tensor, Tensor]:
-        if self._shares and self._window() is None:
+        if self._looks_apart:
             order = rows.argsort(stable=True)
             cache = teach(prefix.cache, rows.bincount(minlength=prefix.rows).tolist())
             sight = self._sight(prefix.length, torch.ones_like(ids[:1]), 0)

@@ -53,17 +53,20 @@ def growing(read: Read, choose: Callable[[Tensor], Tensor], cache: Cache, sight:
 class FixedLayer(DynamicLayer):
     """One layer's cache with room for the whole answer after a prefix that rows share."""
 
-    def __init__(self, prefix: tuple[Tensor, Tensor], own: tuple[Tensor, Tensor], room: int) -> None:
+    def __init__(
+        self, prefix: tuple[Tensor, Tensor], own: tuple[Tensor, Tensor], room: int, place: Tensor
+    ) -> None:
         """Args:
         prefix: keys and values (1, heads, m, d).
         own: of the rows, (n, heads, s, d), which are copied.
         room: tokens a row can have.
+        place: (1,), where the next token goes; whoever reads moves it on.
         """
         super().__init__()
         self.lazy_initialization(*own)
         self.prefix = prefix
         self.keys, self.values = (F.pad(part, (0, 0, 0, room - part.shape[2])) for part in own)
-        self.place = torch.zeros(1, dtype=torch.long, device=self.keys.device)
+        self.place = place
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """See :class:`transformers.cache_utils.DynamicLayer`; writes one token at ``place``."""
@@ -93,14 +96,15 @@ class FixedSteps:
         """
         self._read, self._choose = read, choose
         room = first + more
-        layers = [
-            FixedLayer(layer.prefix, (layer.keys[:, :, :first], layer.values[:, :, :first]), room)
-            for layer in cache.layers
-        ]
-        self._cache = Cache(layers=layers)
-        self._place = torch.full_like(layers[0].place, first)
-        for layer in layers:
-            layer.place = self._place
+        self._place = torch.full((1,), first, device=sight.positions.device)
+        self._cache = Cache(
+            layers=[
+                FixedLayer(
+                    layer.prefix, (layer.keys[:, :, :first], layer.values[:, :, :first]), room, self._place
+                )
+                for layer in cache.layers
+            ]
+        )
         self._first, self._positions = first, sight.positions
         self._masks = _stacked([sight.mask(place, place + 1) for place in range(first, room)])
         self._ids = torch.zeros_like(sight.positions[:, 0])

@@ -13,16 +13,15 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset as TorchDataset
 
-from grounding_core.errors import CheckpointError, DataError, VideoError
+from grounding_core.errors import CheckpointError, DataError
 from grounding_core.interfaces.dataset import Sample, Truth
 from grounding_core.interfaces.language_model import LanguageModel
 from grounding_core.markup import render
 from grounding_core.masks import MaskTrack
 from grounding_core.model import Batch, GroundingModel
 from grounding_core.training.config import TrainConfig
-from grounding_core.training.data import Position
+from grounding_core.training.items import VideoItems, draw_frames
 from grounding_core.training.losses import losses
 from grounding_core.training.objective import Objective
 from grounding_core.training.visual import VisualTokens, keep_visual_tokens
@@ -45,7 +44,8 @@ class Item:
 
     Attributes:
         id: of its first sample, for messages.
-        clip: uint8 (t, H, W, 3), frames for the encoders; or (m, dl), the visual tokens they give.
+        clip: uint8 (t, H, W, 3), frames for the encoders; none where ``visual`` is given.
+        visual: (m, dl), the visual tokens that the encoders gave, where they are kept.
         mask_frames: uint8 (tm, H, W, 3); (0, 1, 1, 3) where no loss looks at masks.
         turns: (query, answer markup, one track an object).
         masks: one uint8 (tm, H, W) an object, in the order of the turns; none where no loss looks at them.
@@ -56,6 +56,7 @@ class Item:
 
     id: str
     clip: Tensor
+    visual: Tensor | None
     mask_frames: Tensor
     turns: list[tuple[Query, str]]
     masks: list[npt.NDArray[np.uint8]]
@@ -88,8 +89,8 @@ def answer_of(sample: Sample, truth: Truth, short_answer: str, seg_token: str) -
     return text, tracks
 
 
-class AnswerItems(TorchDataset[Item | str]):
-    """Items by (epoch, video); choices depend on that and the seed alone, so that a run resumes exactly.
+class AnswerItems(VideoItems[Item]):
+    """Videos, each with questions and frames that are drawn.
 
     Attributes:
         kept: the videos' visual tokens, where they take the place of clips.
@@ -100,36 +101,24 @@ class AnswerItems(TorchDataset[Item | str]):
     def __init__(
         self, groups: Sequence[Sequence[Sample]], model: GroundingModel, config: TrainConfig
     ) -> None:
-        self.groups = groups
+        super().__init__(groups, config.seed)
         self.config = config
         self.encoder_frames = model.sampling.frames
         self.prompts = model.prompts
         self.seg_token = model.seg.token
 
-    def __getitem__(self, position: Position) -> Item | str:
-        """The item, or one line that says why this video can't be used."""
-        epoch, index = position
-        samples = self.groups[index]
-        rng = np.random.default_rng((self.config.seed, epoch, index))
-        try:
-            return self._load(index, rng)
-        except (VideoError, DataError) as error:
-            return f"{samples[0].id}: {error}"
-
-    def _load(self, index: int, rng: np.random.Generator) -> Item:
+    def load(self, index: int, rng: np.random.Generator) -> Item:
         samples = self.groups[index]
         video = samples[0].open_video()
         captions = [i for i, sample in enumerate(samples) if sample.query.kind == "describe"]
         others = [i for i, sample in enumerate(samples) if sample.query.kind != "describe"]
         chosen = [*rng.permutation(captions), *rng.permutation(others)][: self.config.queries]
-        wanted = rng.permutation(len(video))[: self.config.mask_frames]
-        mask_indices = sorted(np.resize(wanted, self.config.mask_frames).tolist())
+        mask_indices = draw_frames(rng, len(video), self.config.mask_frames)
         clip_indices = [] if self.kept else sample_indices(len(video), self.encoder_frames)
         seen = [*clip_indices, *(mask_indices if self.config.losses.masks else [])]
         frames = torch.from_numpy(video.frames(seen)) if seen else torch.zeros(0, 1, 1, 3, dtype=torch.uint8)
         clip, mask_frames = frames.split([len(clip_indices), len(frames) - len(clip_indices)])
-        if self.kept:
-            clip = self.kept.load(index)
+        visual = self.kept.load(index) if self.kept else None
         turns, masks, words = [], [], []
         truths = [samples[i].load_truth() for i in captions]
         names = Names(truths, mask_indices)
@@ -144,7 +133,7 @@ class AnswerItems(TorchDataset[Item | str]):
         said = [truth.caption for truth in truths if truth.caption is not None]
         told = [lookup(said[i % len(said)], rng) for i in range(self.config.lookups if said else 0)]
         lookups = [text for text in told if text]
-        return Item(samples[0].id, clip, mask_frames, turns, masks, words, lookups)
+        return Item(samples[0].id, clip, visual, mask_frames, turns, masks, words, lookups)
 
 
 def lookup(caption: GroundedText, rng: np.random.Generator) -> str:
@@ -193,12 +182,10 @@ class Names:
         return sorted(set.intersection(*shares)) if shares else []
 
 
-def collate(
-    items: Sequence[Item], model: GroundingModel, *, blind: bool = False, kept: bool = False
-) -> Batch:
+def collate(items: Sequence[Item], model: GroundingModel, *, blind: bool = False) -> Batch:
     """Items to a batch: tokenised, right-padded, learning the answers only.
 
-    ``blind`` leaves the clips out; ``kept`` says that they are visual tokens.
+    ``blind`` leaves the clips out.
 
     Frames for the masks are padded to the largest of the batch; what pads them teaches nothing.
     """
@@ -236,8 +223,9 @@ def collate(
     frames = [
         _padded(item.mask_frames.permute(3, 0, 1, 2), height, width, 0).permute(1, 2, 3, 0) for item in items
     ]
+    visual = [item.visual for item in items if item.visual is not None]
     return Batch(
-        clips=[] if blind or kept else [item.clip for item in items],
+        clips=[] if blind or visual else [item.clip for item in items],
         mask_frames=torch.stack(frames),
         rows=torch.tensor(rows),
         ids=padded,
@@ -245,7 +233,7 @@ def collate(
         learned=taught,
         seg=torch.tensor(seg, dtype=torch.long).reshape(-1, 2),
         masks=torch.stack(masks) if masks else torch.zeros((0, *frames[0].shape[:3])),
-        visual=torch.stack([item.clip for item in items]) if kept else None,
+        visual=torch.stack(visual) if visual else None,
     )
 
 
@@ -301,8 +289,7 @@ class Answers(Objective):
             self.items.kept.remove()
 
     def collate(self, items: Sequence[Item]) -> Taught:
-        blind, kept = self.config.objective == "blind", self.items.kept is not None
-        batch = collate(items, self.model, blind=blind, kept=kept)
+        batch = collate(items, self.model, blind=self.config.objective == "blind")
         width = self.model.plan.specs["mask_decoder"].prompt_width
         sums, known = [], []
         for words in (words for item in items for words in item.words):

@@ -14,13 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset as TorchDataset
 
-from grounding_core.errors import DataError, VideoError
+from grounding_core.errors import DataError
 from grounding_core.interfaces.dataset import Sample
 from grounding_core.model import GroundingModel
 from grounding_core.training.config import TrainConfig
-from grounding_core.training.data import Position
+from grounding_core.training.items import VideoItems, draw_frames
 from grounding_core.training.losses import mask_losses
 from grounding_core.training.objective import Objective
 from grounding_core.training.vocabulary import (
@@ -49,49 +48,41 @@ class Asked:
     masks: Tensor
 
 
-class AskedItems(TorchDataset[Asked | str]):
-    """Captioned videos by (epoch, index); the choice of frames depends on that and the seed alone."""
+class AskedItems(VideoItems[Asked]):
+    """Captioned videos, and frames of them that are drawn."""
 
     def __init__(self, groups: Sequence[Sequence[Sample]], config: TrainConfig, words: Sequence[str]) -> None:
-        self.samples = [group[0] for group in groups]
-        self.config = config
+        super().__init__(groups, config.seed)
+        self.count = config.mask_frames
         self.index = {word: i for i, word in enumerate(words)}
 
-    def __getitem__(self, position: Position) -> Asked | str:
-        """The item, or one line that says why this video can't be used."""
-        epoch, place = position
-        sample = self.samples[place]
-        try:
-            video, truth = sample.open_video(), sample.load_truth()
-            described = phrases(truth.caption) if truth.caption is not None else {}
-            known = {
-                track.id: frozenset(
-                    self.index[word] for word in words_of(described[track.id]) if word in self.index
-                )
-                for track in truth.tracks
-                if track.id in described
-            }
-            queries = {frozenset([word]) for words in known.values() for word in words}
-            queries |= {words for words in known.values() if words}
-            if not queries:
-                return f"{sample.id}: its phrases have no known words"
-            rng = np.random.default_rng((self.config.seed, epoch, place))
-            count = self.config.mask_frames
-            indices = sorted(np.resize(rng.permutation(len(video))[:count], count).tolist())
-            masks = {track.id: track.masks(indices) for track in truth.tracks if track.id in known}
-            ordered = sorted(queries, key=sorted)
-            targets = [
-                np.any([mask for id, mask in masks.items() if query <= known[id]], axis=0)
-                for query in ordered
-            ]
-            return Asked(
-                sample.id,
-                torch.from_numpy(video.frames(indices)),
-                [sorted(query) for query in ordered],
-                torch.from_numpy(np.stack(targets).astype(np.uint8)),
+    def load(self, index: int, rng: np.random.Generator) -> Asked:
+        sample = self.groups[index][0]
+        video, truth = sample.open_video(), sample.load_truth()
+        described = phrases(truth.caption) if truth.caption is not None else {}
+        known = {
+            track.id: frozenset(
+                self.index[word] for word in words_of(described[track.id]) if word in self.index
             )
-        except (VideoError, DataError) as error:
-            return f"{sample.id}: {error}"
+            for track in truth.tracks
+            if track.id in described
+        }
+        queries = {frozenset([word]) for words in known.values() for word in words}
+        queries |= {words for words in known.values() if words}
+        if not queries:
+            raise DataError("its phrases have no known words.", "Leave it out.")
+        indices = draw_frames(rng, len(video), self.count)
+        masks = {track.id: track.masks(indices) for track in truth.tracks if track.id in known}
+        ordered = sorted(queries, key=sorted)
+        targets = [
+            np.any([mask for id, mask in masks.items() if query <= known[id]], axis=0) for query in ordered
+        ]
+        return Asked(
+            sample.id,
+            torch.from_numpy(video.frames(indices)),
+            [sorted(query) for query in ordered],
+            torch.from_numpy(np.stack(targets).astype(np.uint8)),
+        )
 
 
 class Prompts(Objective):

@@ -15,13 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import Dataset as TorchDataset
 
-from grounding_core.errors import DataError, GroundingError, VideoError
+from grounding_core.errors import DataError, GroundingError
 from grounding_core.interfaces.dataset import Sample
 from grounding_core.model import GroundingModel
 from grounding_core.training.config import TrainConfig
-from grounding_core.training.data import Position
+from grounding_core.training.items import VideoItems
 from grounding_core.training.objective import Objective
 from grounding_core.training.vocabulary import Vocabulary, clauses, save_word_prompts, vocabulary_of
 from grounding_core.video import sample_indices
@@ -52,8 +51,8 @@ class Described:
     single: Tensor
 
 
-class DescribedItems(TorchDataset[Described | str]):
-    """Captioned videos by (epoch, index); the choice of single frames depends on that and the seed alone."""
+class DescribedItems(VideoItems[Described]):
+    """Captioned videos, and single frames of them that are drawn."""
 
     def __init__(
         self,
@@ -62,35 +61,28 @@ class DescribedItems(TorchDataset[Described | str]):
         config: TrainConfig,
         words: Vocabulary,
     ) -> None:
-        self.samples = [group[0] for group in groups]
+        super().__init__(groups, config.seed)
         self.frames, self.config, self.vocabulary = model.sampling.frames, config, words
 
-    def __getitem__(self, position: Position) -> Described | str:
-        """The item, or one line that says why this video can't be used."""
-        epoch, index = position
-        sample = self.samples[index]
-        try:
-            video, truth = sample.open_video(), sample.load_truth()
-            indices = sample_indices(len(video), self.frames)
-            said = clauses(truth.caption) if truth.caption is not None else {}
-            tracks = [track for track in truth.tracks if track.id in said]
-            if not tracks:
-                return f"{sample.id}: its caption points at no object"
-            rng = np.random.default_rng((self.config.seed, epoch, index))
-            names, deeds = (
-                torch.stack([self.vocabulary.target(said[track.id][part]) for track in tracks])
-                for part in (0, 1)
-            )
-            return Described(
-                sample.id,
-                torch.from_numpy(video.frames(indices)),
-                torch.from_numpy(np.stack([track.masks(indices) for track in tracks]).astype(np.uint8)),
-                names,
-                deeds,
-                torch.from_numpy(np.resize(rng.permutation(len(indices)), self.config.mask_frames)),
-            )
-        except (VideoError, DataError) as error:
-            return f"{sample.id}: {error}"
+    def load(self, index: int, rng: np.random.Generator) -> Described:
+        sample = self.groups[index][0]
+        video, truth = sample.open_video(), sample.load_truth()
+        indices = sample_indices(len(video), self.frames)
+        said = clauses(truth.caption) if truth.caption is not None else {}
+        tracks = [track for track in truth.tracks if track.id in said]
+        if not tracks:
+            raise DataError("its caption points at no object.", "Leave it out.")
+        names, deeds = (
+            torch.stack([self.vocabulary.target(said[track.id][part]) for track in tracks]) for part in (0, 1)
+        )
+        return Described(
+            sample.id,
+            torch.from_numpy(video.frames(indices)),
+            torch.from_numpy(np.stack([track.masks(indices) for track in tracks]).astype(np.uint8)),
+            names,
+            deeds,
+            torch.from_numpy(np.resize(rng.permutation(len(indices)), self.config.mask_frames)),
+        )
 
 
 class Words(Objective):
