@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,22 +165,35 @@ def _run_stage(
         # Its own, so that a resumed run draws the same numbers for dropout as an uninterrupted one.
         generator=torch.Generator(),
     )
-    # Without it sums over threads differ in the last bit, and so a resumed run from an uninterrupted one.
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
     saved = recipe.model_copy(update={"checkpoint": str(out / CHECKPOINT)})
     stage = Stage(
         accelerator, console, wrapped, objective, optimizer, schedule, config, out, validator, saved
     )
     try:
-        stage.run(loader, progress)
+        with _deterministic():
+            stage.run(loader, progress)
         if accelerator.is_main_process:
             objective.end()
     finally:
-        torch.use_deterministic_algorithms(deterministic)
         if config.trackers:
             accelerator.end_training()
     return out / CHECKPOINT
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Sums over threads in one order: else a resumed run differs from an uninterrupted one in a last bit."""
+    before = torch.are_deterministic_algorithms_enabled()
+    # PyTorch would also fill all new memory, for code that reads what it never wrote: some percent of a step.
+    memory: Any = torch.utils.deterministic
+    filled = memory.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    memory.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        memory.fill_uninitialized_memory = filled
 
 
 @dataclass
