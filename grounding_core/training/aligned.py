@@ -14,8 +14,6 @@ from torch.nn import functional as F
 
 from grounding_core.errors import GroundingError
 from grounding_core.interfaces.dataset import Sample
-from grounding_core.model import GroundingModel
-from grounding_core.training.config import TrainConfig
 from grounding_core.training.objective import Objective
 from grounding_core.training.vocabulary import vocabulary_of
 from grounding_core.training.words import Described, DescribedItems
@@ -34,33 +32,26 @@ class Aligned(Objective):
     Two losses a branch: of the words, and of a token's length, which is to be an embedding's.
     """
 
-    def __init__(
-        self,
-        model: GroundingModel,
-        config: TrainConfig,
-        groups: Sequence[Sequence[Sample]],
-        initial: str | None = None,
-    ) -> None:
-        super().__init__(model)
+    def prepare(self, groups: Sequence[Sequence[Sample]], initial: str | None) -> None:
         self.vocabulary = vocabulary_of(groups)
-        self.items = DescribedItems(groups, model, config, self.vocabulary)
+        self.items = DescribedItems(groups, self.model, self.config, self.vocabulary)
         self.grids: dict[str, tuple[int, int]] = {}
         for branch in BRANCHES:
-            part = model.plan.parts.get(f"{branch}_adapter")
-            adapter = getattr(model, f"{branch}_adapter")
+            part = self.model.plan.parts.get(f"{branch}_adapter")
+            adapter = getattr(self.model, f"{branch}_adapter")
             if part is None or not any(p.requires_grad for p in adapter.parameters()):
                 continue
-            grid = part.component.grid(part.config, model.plan.specs[f"{branch}_encoder"])
+            grid = part.component.grid(part.config, self.model.plan.specs[f"{branch}_encoder"])
             if grid is not None:
                 self.grids[branch] = grid
-        if len(set(self.grids.values())) == 1 and model.sampling.fusion == "add":
+        if len(set(self.grids.values())) == 1 and self.model.sampling.fusion == "add":
             self.grids = {BOTH: next(iter(self.grids.values()))}
         if not self.grids:
             raise GroundingError(
                 "No trained adapter has tokens of places.", "Thaw an adapter, or leave this stage out."
             )
         self.scale = nn.Parameter(torch.tensor(FIRST_SCALE).log())
-        self.pieces = [model.language_model.tokenize(f" {word}") for word in self.vocabulary.words]
+        self.pieces = [self.model.language_model.tokenize(f" {word}") for word in self.vocabulary.words]
 
     def collate(self, items: Sequence[Described]) -> list[Described]:
         return list(items)

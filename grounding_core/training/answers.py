@@ -256,19 +256,11 @@ class Answers(Objective):
 
     items: AnswerItems
 
-    def __init__(
-        self,
-        model: GroundingModel,
-        config: TrainConfig,
-        groups: Sequence[Sequence[Sample]],
-        initial: str | None = None,
-    ) -> None:
-        super().__init__(model)
-        self.config = config
-        self.items = AnswerItems(groups, model, config)
+    def prepare(self, groups: Sequence[Sequence[Sample]], initial: str | None) -> None:
+        self.items = AnswerItems(groups, self.model, self.config)
         self.vocabulary: dict[str, int] = {}
         self.vectors = torch.zeros(0)
-        if config.losses.prompt > 0:
+        if self.config.losses.prompt > 0:
             found = load_word_prompts(initial)
             if found is None:
                 raise CheckpointError(

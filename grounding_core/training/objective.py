@@ -12,7 +12,9 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.utils.data import Dataset as TorchDataset
 
+from grounding_core.interfaces.dataset import Sample
 from grounding_core.model import GroundingModel
+from grounding_core.training.config import TrainConfig
 
 
 class Objective(nn.Module):
@@ -20,15 +22,33 @@ class Objective(nn.Module):
 
     Attributes:
         model: what is trained.
+        config: of the stage.
         items: training items by position; a video that can't be used is a line that says why. Every item
             has an ``id``.
     """
 
     items: TorchDataset[Any]
 
-    def __init__(self, model: GroundingModel) -> None:
+    def __init__(
+        self,
+        model: GroundingModel,
+        config: TrainConfig,
+        groups: Sequence[Sequence[Sample]],
+        initial: str | None = None,
+    ) -> None:
+        """Args:
+        model: see above.
+        config: of the stage.
+        groups: training samples by video.
+        initial: the checkpoint folder whose weights the model has, if any.
+        """
         super().__init__()
-        self.model = model
+        self.model, self.config = model, config
+        self.prepare(groups, initial)
+
+    @abstractmethod
+    def prepare(self, groups: Sequence[Sequence[Sample]], initial: str | None) -> None:
+        """Make ``items`` and parameters of its own."""
 
     def begin(self, accelerator: Accelerator, out: Path, console: Console) -> None:
         """What a stage does once, on all processes, before its first step; ``out`` is its folder."""

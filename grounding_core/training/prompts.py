@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from grounding_core.errors import DataError
 from grounding_core.interfaces.dataset import Sample
-from grounding_core.model import GroundingModel
 from grounding_core.training.config import TrainConfig
 from grounding_core.training.items import VideoItems, draw_frames
 from grounding_core.training.losses import mask_losses
@@ -88,16 +87,8 @@ class AskedItems(VideoItems[Asked]):
 class Prompts(Objective):
     """Mask losses of word prompts."""
 
-    def __init__(
-        self,
-        model: GroundingModel,
-        config: TrainConfig,
-        groups: Sequence[Sequence[Sample]],
-        initial: str | None = None,
-    ) -> None:
-        super().__init__(model)
-        self.config = config
-        spec = model.plan.specs["mask_decoder"]
+    def prepare(self, groups: Sequence[Sequence[Sample]], initial: str | None) -> None:
+        spec = self.model.plan.specs["mask_decoder"]
         self.shape = (spec.prompt_tokens, spec.prompt_width)
         found = load_word_prompts(initial)
         if found is None:
@@ -107,7 +98,7 @@ class Prompts(Objective):
         else:
             self.words, vectors = found
             self.vectors = nn.Embedding.from_pretrained(vectors.repeat(1, spec.prompt_tokens), freeze=False)
-        self.items = AskedItems(groups, config, self.words)
+        self.items = AskedItems(groups, self.config, self.words)
 
     def keep(self, folder: Path) -> None:
         save_word_prompts(self.words, self.vectors.weight, folder)

@@ -88,24 +88,19 @@ class DescribedItems(VideoItems[Described]):
 class Words(Objective):
     """A linear head on every part that has features of places; one loss each."""
 
-    def __init__(
-        self,
-        model: GroundingModel,
-        config: TrainConfig,
-        groups: Sequence[Sequence[Sample]],
-        initial: str | None = None,
-    ) -> None:
-        super().__init__(model)
+    def prepare(self, groups: Sequence[Sequence[Sample]], initial: str | None) -> None:
         self.vocabulary = vocabulary = vocabulary_of(groups)
-        self.items = DescribedItems(groups, model, config, vocabulary)
+        self.items = DescribedItems(groups, self.model, self.config, vocabulary)
         widths: dict[str, int] = {}
         for role in ("image_encoder", "video_encoder"):
-            spec = model.plan.specs.get(role)
+            spec = self.model.plan.specs.get(role)
             if spec is not None and spec.grid is not None:
                 widths[role] = spec.width
-        if model.mask_decoder.has_image_map:
-            widths["mask_decoder"] = model.plan.specs["mask_decoder"].prompt_width
-        trained = {role for role in widths if any(p.requires_grad for p in getattr(model, role).parameters())}
+        if self.model.mask_decoder.has_image_map:
+            widths["mask_decoder"] = self.model.plan.specs["mask_decoder"].prompt_width
+        trained = {
+            role for role in widths if any(p.requires_grad for p in getattr(self.model, role).parameters())
+        }
         if not trained:
             raise GroundingError(
                 "No trained part has features of places.", "Thaw an encoder, or leave this stage out."
