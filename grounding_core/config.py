@@ -289,17 +289,30 @@ def _override(data: dict[str, Any], override: str, label: str) -> None:
     except yaml.YAMLError as error:
         raise RecipeError(label, [(key, f"{text!r} is not a YAML value")]) from error
     *path, last = key.strip().split(".")
-    node = data
+    node: Any = data
     for step in path:
-        child = node.get(step)
-        if child is None:
-            child = node[step] = {}
-        if not isinstance(child, dict):
-            raise RecipeError(label, [(key, f"{step} holds a value, not a mapping")])
-        node = child
+        node = _below(node, step, key, label)
+    if isinstance(node, list):
+        raise RecipeError(label, [(key, f"{last} is in a list; write {key.strip()}.option=value")])
     if last == "type" and node.get("type") != value:
         node.clear()  # another component has options of its own
     node[last] = value
+
+
+def _below(node: Any, step: str, key: str, label: str) -> Any:
+    """A section, made where there is none; of a list, the entry of that name."""
+    if isinstance(node, list):
+        named = {entry["name"]: entry for entry in node if isinstance(entry, dict) and "name" in entry}
+        if step not in named:
+            known = f"the names are {', '.join(named)}" if named else "its entries have no names"
+            raise RecipeError(label, [(key, f"no entry is named {step}; {known}")])
+        return named[step]
+    child = node.get(step)
+    if child is None:
+        child = node[step] = {}
+    if not isinstance(child, (dict, list)):
+        raise RecipeError(label, [(key, f"{step} holds a value, not a mapping")])
+    return child
 
 
 def _anchor(value: Any, folder: Path) -> Any:

@@ -57,6 +57,8 @@ def test_published_token_counts() -> None:
         (["seg.state=later"], "seg.state", "predicting"),
         (["model.type=clip"], "image_encoder", "beside `model`"),
         (["nonsense=1"], "nonsense", "no such option"),
+        (["training.stages.langage.videos=4"], "training.stages.langage.videos", "masks, aligned, language"),
+        (["training.stages.language=4"], "training.stages.language", "language.option=value"),
     ],
 )  # fmt: skip
 def test_each_problem_is_named_with_its_path(overrides: list[str], path: str, words: str) -> None:
@@ -78,6 +80,14 @@ def test_another_type_drops_the_old_options() -> None:
     recipe = Recipe.load("videoglamm-tiny", ["image_encoder.type=other", "image_encoder.depth=2"])
     assert recipe.image_encoder is not None
     assert recipe.image_encoder.options == {"depth": 2}
+
+
+def test_entries_of_a_list_go_by_their_names() -> None:
+    before, after = (
+        {stage.name: stage.videos for stage in Recipe.load("videoglamm-tiny", overrides).training.staged()}
+        for overrides in ([], ["training.stages.language.videos=3"])
+    )
+    assert after == before | {"language": 3}
 
 
 @pytest.mark.parametrize("override", ["sampling", "=3", "name.deep=3", "sampling.frames=[1"])
