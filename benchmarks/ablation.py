@@ -19,6 +19,7 @@ from rich.table import Table
 
 from benchmarks.run import WRONG_USE
 from benchmarks.units import Unit, find_units, names
+from grounding_core.cli.options import SetOption
 from grounding_core.cli.progress import progress_bars
 from grounding_core.config import Recipe
 from grounding_core.errors import DataError, GroundingError
@@ -68,13 +69,22 @@ def ablate(
     initial: Annotated[
         str | None, typer.Option("--from", metavar="FOLDER", help="Checkpoint that all variants start from.")
     ] = None,
+    overrides: SetOption = None,
 ) -> None:
     """Train variants of a recipe alike, score each, print the table."""
     try:
         ablation = read_ablation(file)
         learned, scored = (_units(specs, tasks, data_root) for specs in (data, validation))
         rows = {
-            f"{name}/{seed}": _train_and_score(ablation, name, seed, learned, scored, videos, out, initial)
+            f"{name}/{seed}": _train_and_score(
+                ablation.recipe,
+                [*ablation.set, *ablation.variants[name], *(overrides or []), f"training.seed={seed}"],
+                learned,
+                scored,
+                videos,
+                out / f"{name.replace(' ', '-')}-{seed}",
+                initial,
+            )
             for name in ablation.variants
             for seed in ablation.seeds
         }
@@ -91,13 +101,12 @@ def _units(specs: str, tasks: str, root: Path | None) -> list[Unit]:
 
 
 def _train_and_score(
-    ablation: Ablation,
-    name: str,
-    seed: int,
+    base: str,
+    overrides: list[str],
     learned: list[Unit],
     scored: list[Unit],
     videos: int,
-    out: Path,
+    folder: Path,
     initial: str | None,
 ) -> dict[str, float]:
     """Measures of one variant; those of an earlier run where they are there."""
@@ -106,9 +115,7 @@ def _train_and_score(
     from grounding_core.model import GroundingModel
     from grounding_core.training.loop import train
 
-    overrides = [*ablation.set, *ablation.variants[name], f"training.seed={seed}"]
-    recipe = Recipe.load(ablation.recipe, overrides)
-    folder = out / f"{name.replace(' ', '-')}-{seed}"
+    recipe = Recipe.load(base, overrides)
     result = folder / "result.json"
     settings = {"overrides": overrides, "recipe": recipe.fingerprint(), "from": initial, "videos": videos}
     if result.is_file():
@@ -123,7 +130,7 @@ def _train_and_score(
     trained = [f"checkpoint={checkpoint}"]
     if (checkpoint / "tokenizer.json").is_file():
         trained.append(f"language_model.tokenizer={checkpoint}")
-    model = build(Recipe.load(ablation.recipe, [*overrides, *trained]))
+    model = build(Recipe.load(base, [*overrides, *trained]))
     assert isinstance(model, GroundingModel)  # whole models have no training section
     report = Validation(scored, videos)(model.eval(), folder / "answers.png")
     measures = {_short(key, scored): value for key, value in report.items()}

@@ -74,6 +74,7 @@ class CausalLM(LanguageModel):
         self._cache_argument = "cache" if "cache" in takes else "past_key_values"
         self._shares = network.get_decoder().config._attn_implementation == SHARED
         self._fixed = False
+        self._spread = False
 
     def tokenize(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -108,6 +109,9 @@ class CausalLM(LanguageModel):
         layers = [part for part in parts if isinstance(part, GradientCheckpointingLayer)]
         recompute_layers(layers, self._cache_argument)
 
+    def spread_weights(self) -> None:
+        self._spread = True
+
     def use_cuda_graphs(self) -> None:
         if not self._shares:
             raise GroundingError(
@@ -134,7 +138,13 @@ class CausalLM(LanguageModel):
                 parts.append(embed(torch.tensor([list(part)], device=device)).expand(rows, -1, -1))
         inputs = torch.cat(parts, dim=1)
         cache = DynamicCache()
-        self.network.get_decoder()(inputs_embeds=inputs, use_cache=True, **{self._cache_argument: cache})
+        read = self.network.get_decoder()(
+            inputs_embeds=inputs, use_cache=True, **{self._cache_argument: cache}
+        )
+        if self._spread:
+            # Only keys and values get gradients; the output has to have one first, if of zeros.
+            last: Any = cache.layers[-1]
+            last.values = last.values + 0 * read.last_hidden_state.sum()
         return Prefix(cache=cache, length=inputs.shape[1], rows=rows)
 
     def _read(

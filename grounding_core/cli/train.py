@@ -51,10 +51,13 @@ def train(
 
         validator = Validation(_units(validation, "val", tasks, data_root), config.validate_videos)
     # Only now torch: what can be wrong above is said at once.
+    from accelerate import PartialState
+
     from grounding_core.training.loop import train as run
 
     folder = run(loaded, config, sources, out, validator=validator, initial=initial)
-    print(f"checkpoint: {folder}")
+    if PartialState().is_main_process:
+        print(f"checkpoint: {folder}")
 
 
 def _units(data: str, split: str, tasks: str, root: Path | None) -> Sequence[Unit]:

@@ -112,6 +112,13 @@ class LanguageModel(nn.Module, Configured):
         A model that keeps few of them has nothing to do.
         """
 
+    def spread_weights(self) -> None:
+        """From now on weights are spread over processes in training.
+
+        A layer has its own whole while it runs, and again once its output gets a gradient (FSDP, ZeRO-3).
+        A model whose layers leave anything else behind, such as a cache, has to see that it gets one first.
+        """
+
     def use_cuda_graphs(self) -> None:
         """From now on record the step that makes a token as a CUDA graph; elsewhere only fix its shapes.
 

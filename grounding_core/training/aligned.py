@@ -50,7 +50,7 @@ class Aligned(Objective):
             raise GroundingError(
                 "No trained adapter has tokens of places.", "Thaw an adapter, or leave this stage out."
             )
-        self.scale = nn.Parameter(torch.tensor(FIRST_SCALE).log())
+        self.scale = nn.Parameter(torch.tensor([FIRST_SCALE]).log())  # FSDP takes no scalars
         self.pieces = [self.model.language_model.tokenize(f" {word}") for word in self.vocabulary.words]
 
     def collate(self, items: Sequence[Described]) -> list[Described]:

@@ -131,7 +131,7 @@ class TrainConfig(_Strict):
     validate_every: int = Field(default=500, ge=1, description="Steps between validations.")
     validate_videos: int = Field(default=16, ge=1, description="Videos looked at in a validation.")
     max_failures: float = Field(
-        default=0.01, ge=0, le=1, description="Share of videos that may fail to decode before the run stops."
+        default=0.01, ge=0, lt=1, description="Share of videos that may fail to decode before the run stops."
     )
     trackers: tuple[Literal["tensorboard", "trackio", "wandb"], ...] = Field(
         default=(), description="Where losses are shown beside metrics.jsonl; the package must be installed."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Sampler
 
-from grounding_core.errors import DataError
+from grounding_core.errors import DataError, VideoError
 from grounding_core.interfaces.dataset import Sample
 from grounding_core.training.config import TrainConfig
 
@@ -111,17 +112,28 @@ def by_video(samples: Sequence[Sample], files: FileIds | None = None) -> list[li
     groups: dict[tuple[int, int] | str, list[Sample]] = {}
     for sample in samples:
         if sample.video_id not in keys:
-            path = Path(sample.open_video().source)
-            stat = path.stat() if path.is_file() else None
-            keys[sample.video_id] = (stat.st_dev, stat.st_ino) if stat is not None else sample.video_id
+            keys[sample.video_id] = _file_of(sample)
         groups.setdefault(keys[sample.video_id], []).append(sample)
     return list(groups.values())
 
 
-class Schedule(Sampler[list[Position]]):
-    """Positions of each step: every data set in a new order each of its epochs, from any step on.
+def _file_of(sample: Sample) -> tuple[int, int] | str:
+    """Device and inode of a sample's video; its id where it is no file, or where it will fail to decode."""
+    try:
+        path = Path(sample.open_video().source)
+    except VideoError:
+        return sample.video_id
+    if not path.is_file():
+        return sample.video_id
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino
 
-    Depends on the seed and the step alone, so that a run resumes exactly and processes agree.
+
+class Schedule(Sampler[list[Position]]):
+    """Positions of batch after batch, without end: every data set in a new order each of its epochs.
+
+    Depends on the seed and the batch's number alone, so that a run resumes exactly and processes agree.
+    ``start`` is the number of the first.
     """
 
     def __init__(
@@ -135,7 +147,7 @@ class Schedule(Sampler[list[Position]]):
         weights = [weight for *_, weight in self.pool.shares]
         drawn = [0] * len(weights)
         orders = [(-1, np.empty(0, dtype=np.int64))] * len(weights)
-        for step in range(self.config.steps * self.config.accumulate):
+        for number in itertools.count():
             batch = []
             for source in chance.choice(len(weights), size=each, p=weights):
                 first, end, _ = self.pool.shares[source]
@@ -145,8 +157,5 @@ class Schedule(Sampler[list[Position]]):
                     order = np.random.default_rng((self.config.seed, 2, int(source), epoch))
                     orders[source] = epoch, order.permutation(end - first)
                 batch.append((epoch, first + int(orders[source][1][place])))
-            if step >= self.start:
+            if number >= self.start:
                 yield batch[self.rank :: self.world]
-
-    def __len__(self) -> int:
-        return self.config.steps * self.config.accumulate - self.start

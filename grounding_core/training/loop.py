@@ -15,16 +15,14 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import (
     DistributedDataParallelKwargs,
-    DistributedType,
     broadcast_object_list,
-    parse_flag_from_env,
+    gather_object,
     set_seed,
 )
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.data import DataLoader
 
-from grounding_core.compose import build_composed, plan
 from grounding_core.config import Recipe
 from grounding_core.errors import DataError, GroundingError
 from grounding_core.model import GroundingModel
@@ -34,16 +32,14 @@ from grounding_core.training.config import TrainConfig
 from grounding_core.training.data import FileIds, Pool, Schedule, Sources, pool
 from grounding_core.training.objective import Objective
 from grounding_core.training.parts import choose_parts, parameter_groups, recompute_activations
+from grounding_core.training.processes import SPREAD, arithmetic, build, configure, on_cpu, prepare
 from grounding_core.training.prompts import Prompts
-from grounding_core.training.state import CHECKPOINT, keep_best, progress_of, resume, save
+from grounding_core.training.state import CHECKPOINT, keep_best, note, progress_of, resume, save
 from grounding_core.training.tokenizer import recipe_with_tokenizer
 from grounding_core.training.vocabulary import carry_word_prompts
 from grounding_core.training.words import Words
 
 LOG = "metrics.jsonl"
-SHARDED = {DistributedType.FSDP, DistributedType.DEEPSPEED}
-"""Here no process holds all weights: validation reads those that were saved."""
-
 Validator = Callable[[GroundingModel, Path], Mapping[str, float]]
 """Given a model in evaluation mode and a PNG to write: numbers by name; the first one is to grow."""
 
@@ -88,7 +84,7 @@ def train(
     console = Console(stderr=True)
     # Each once, so that what is trained in several stages does not count more for the tokenizer.
     samples = list({id(sample): sample for own in found for group in own.groups for sample in group}.values())
-    state = PartialState(cpu=_on_cpu())
+    state = PartialState(cpu=on_cpu())
     for number, (stage, own) in enumerate(zip(stages, found, strict=True), start=1):
         folder = out / f"{number}-{stage.name}" if config.stages else out
         with state.main_process_first():
@@ -123,7 +119,7 @@ def _run_stage(
                 f"training.trackers names {tracker}, which is not installed.", f"pip install {tracker}"
             )
     accelerator = Accelerator(
-        cpu=_on_cpu(),
+        cpu=on_cpu(),
         mixed_precision=config.precision,
         gradient_accumulation_steps=config.accumulate,
         step_scheduler_with_optimizer=False,
@@ -132,30 +128,33 @@ def _run_stage(
         # A mask decoder may have parts that framewise training never reaches, such as its memory.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+    configure(accelerator, config)
     if config.trackers:
         accelerator.init_trackers(config.name)
     console.quiet = not accelerator.is_main_process
     processes = f", {accelerator.num_processes} processes" if accelerator.num_processes > 1 else ""
     console.rule(f"{config.name}: {config.steps} steps, {len(found.groups)} videos{processes}")
     set_seed(config.seed)
-    model = build_composed(plan(recipe.model_copy(update={"checkpoint": initial})))
+    model = build(accelerator, recipe.model_copy(update={"checkpoint": initial}))
     choose_parts(model, config, console)
+    if accelerator.distributed_type in SPREAD:
+        model.language_model.spread_weights()
     if config.recompute:
         recompute_activations(model)
     objective = OBJECTIVES[config.objective](model, config, found.groups, initial)
-    optimizer = torch.optim.AdamW(
+    optimizer: Any = torch.optim.AdamW(
         parameter_groups(objective, config.weight_decay), lr=config.lr, betas=config.betas
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, config))
-    wrapped, optimizer = accelerator.prepare(objective, optimizer)
-    progress = resume(accelerator, schedule, out)
     objective.begin(accelerator, out, console)
+    wrapped, optimizer = prepare(accelerator, objective, optimizer)
+    progress = resume(accelerator, schedule, out)
     loader: DataLoader[Any] = DataLoader(
         objective.items,
         batch_sampler=Schedule(
             found,
             config,
-            start=progress["step"] * config.accumulate,
+            start=progress["drawn"],
             rank=accelerator.process_index,
             world=accelerator.num_processes,
         ),
@@ -211,8 +210,9 @@ class Stage:
         out: its folder.
         validator: judges the model, if any.
         saved: the recipe with the checkpoint that this stage writes.
-        failures: a line for each video that could not be used.
-        seen: videos drawn so far.
+        failures: a line for each video that could not be used, by any process.
+        seen: videos drawn so far, by all processes.
+        saved_at: the step of the last save.
     """
 
     accelerator: Accelerator
@@ -227,6 +227,7 @@ class Stage:
     saved: Recipe
     failures: list[str] = field(default_factory=list)
     seen: int = 0
+    saved_at: int = 0
 
     def run(self, loader: DataLoader[Any], progress: dict[str, Any]) -> None:
         """All steps that are left; ``progress`` is what an earlier run had reached."""
@@ -244,8 +245,12 @@ class Stage:
         with Progress(*columns, console=self.console, disable=not accelerator.is_main_process) as bars:
             bar = bars.add_task("", total=config.steps, completed=begun)
             for items in loader:
-                parts = self._step(self._usable(items))
-                if parts is None or not accelerator.sync_gradients:
+                progress["drawn"] += 1
+                usable = self._usable(items)
+                if usable is None:
+                    continue
+                parts = self._step(usable)
+                if not accelerator.sync_gradients:
                     continue
                 self.schedule.step()
                 step = progress["step"] = progress["step"] + 1
@@ -264,40 +269,46 @@ class Stage:
                     self._save(progress)
                 if better and accelerator.is_main_process:
                     keep_best(self.out)
+                if last:
+                    break
         if self.failures:
             self.console.print(f"{len(self.failures)} of {self.seen} videos were passed over:")
             self.console.print("\n".join(self.failures[-5:]), markup=False)
 
-    def _usable(self, items: Sequence[Any]) -> list[Any]:
+    def _usable(self, items: Sequence[Any]) -> list[Any] | None:
         """Items without those that failed to decode, which are counted.
+
+        None where a process has nothing left: all leave the batch out, since they add up their gradients.
 
         Raises:
             DataError: too many failed.
         """
-        self.failures += [item for item in items if isinstance(item, str)]
-        self.seen += len(items)
+        failed = [item for item in items if isinstance(item, str)]
+        everywhere = gather_object([(failed, len(items))])
+        self.failures += [line for lines, _ in everywhere for line in lines]
+        self.seen += sum(count for _, count in everywhere)
         if self.failures and len(self.failures) > max(1, self.config.max_failures * self.seen):
             raise DataError(
                 f"{len(self.failures)} of {self.seen} videos can't be used, more than training.max_failures "
                 f"allows; the last: {self.failures[-1]}",
                 "Repair or leave out what is broken.",
             )
+        if any(len(lines) == count for lines, count in everywhere):
+            return None
         return [item for item in items if not isinstance(item, str)]
 
-    def _step(self, items: Sequence[Any]) -> dict[str, torch.Tensor] | None:
+    def _step(self, items: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Gradients of one batch, and an update if it is due; the losses.
 
         Raises:
             GroundingError: the loss is not finite.
         """
-        if not items:
-            return None
         accelerator = self.accelerator
         self.wrapped.train()
         with accelerator.accumulate(self.wrapped):
-            parts: dict[str, torch.Tensor] = self.wrapped(
-                _moved(self.objective.collate(items), accelerator.device)
-            )
+            batch = _moved(self.objective.collate(items), accelerator.device)
+            with arithmetic(accelerator, self.config):
+                parts: dict[str, torch.Tensor] = self.wrapped(batch)
             if not bool(torch.isfinite(parts["total"])):
                 wrong = [name for name, value in parts.items() if not bool(torch.isfinite(value))]
                 raise GroundingError(
@@ -313,19 +324,21 @@ class Stage:
         return parts
 
     def _save(self, progress: dict[str, Any]) -> None:
-        if self.accelerator.is_main_process:
-            self.objective.keep(self.out / CHECKPOINT)
-        save(self.accelerator, self.wrapped, self.config.lora, self.out, progress)
+        if self.saved_at < progress["step"]:
+            save(self.accelerator, self.wrapped, self.objective, self.out, progress)
+            self.saved_at = progress["step"]
+        elif self.accelerator.is_main_process:
+            note(self.out, progress)
 
     def _validate(self, progress: dict[str, Any]) -> float | None:
         """Judge the model on the main process; its first number, which all processes get."""
         if self.validator is None:
             return None
         model = self.objective.model
-        if self.accelerator.distributed_type in SHARDED:
+        if self.accelerator.distributed_type in SPREAD:
             self._save(progress)  # by all processes; the whole of the weights is nowhere but there
             if self.accelerator.is_main_process:
-                model = build_composed(plan(self.saved)).to(self.accelerator.device)
+                model = build(self.accelerator, self.saved).to(self.accelerator.device)
         first: list[float | None] = [None]
         if self.accelerator.is_main_process:
             first = [self._judge(progress["step"], model, self.validator)]
@@ -352,14 +365,6 @@ class Stage:
     def _append(self, row: Mapping[str, Any]) -> None:
         with open(self.out / LOG, "a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
-
-
-def _on_cpu() -> bool:
-    """Whether to train on the CPU.
-
-    Only when told so does accelerate see that a launcher has started several processes there.
-    """
-    return parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
 
 
 def _line(running: Mapping[str, float], pace: float) -> str:

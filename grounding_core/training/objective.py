@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +51,20 @@ class Objective(nn.Module):
         """Make ``items`` and parameters of its own."""
 
     def begin(self, accelerator: Accelerator, out: Path, console: Console) -> None:
-        """What a stage does once, on all processes, before its first step; ``out`` is its folder."""
+        """What a stage does once, on all processes, before its first step; ``out`` is its folder.
+
+        Weights are still whole, and on the CPU.
+        """
 
     def end(self) -> None:
         """What the main process does after its last step."""
 
-    def keep(self, folder: Path) -> None:
-        """Write what later stages need of this one, beside its weights."""
+    def keep(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        """Write what later stages need of this one, beside its checkpoint.
+
+        ``weights`` are the objective's own and its model's by name, whole: in training its parameters may be
+        spread over processes.
+        """
 
     @abstractmethod
     def collate(self, items: Sequence[Any]) -> Any:

@@ -7,7 +7,7 @@ taught it: within a few hundred steps it would forget what no prompt has asked f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,8 +100,8 @@ class Prompts(Objective):
             self.vectors = nn.Embedding.from_pretrained(vectors.repeat(1, spec.prompt_tokens), freeze=False)
         self.items = AskedItems(groups, self.config, self.words)
 
-    def keep(self, folder: Path) -> None:
-        save_word_prompts(self.words, self.vectors.weight, folder)
+    def keep(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        save_word_prompts(self.words, weights["vectors.weight"], folder)
 
     def collate(self, items: Sequence[Asked]) -> list[Asked]:
         sizes = {tuple(item.frames.shape) for item in items}
@@ -113,9 +113,10 @@ class Prompts(Objective):
 
     def forward(self, batch: Sequence[Asked]) -> dict[str, Tensor]:
         device = self.vectors.weight.device
-        prompts = torch.stack(
-            [self.vectors(torch.tensor(q, device=device)).sum(0) for item in batch for q in item.queries]
-        )
+        queries = [query for item in batch for query in item.queries]
+        # At once: where weights are spread over processes, all have to ask for them as often.
+        words = self.vectors(torch.tensor([word for query in queries for word in query], device=device))
+        prompts = torch.stack([own.sum(0) for own in words.split([len(query) for query in queries])])
         owner = torch.tensor([i for i, item in enumerate(batch) for _ in item.queries], device=device)
         frames = torch.stack([item.frames for item in batch])
         masks, visible = self.model.mask_decoder(frames, prompts.view(-1, *self.shape), owner)

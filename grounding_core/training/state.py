@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor
 
 from grounding_core.checkpoint import save_weights
 from grounding_core.precision import unquantised
-from grounding_core.training.config import Lora
+from grounding_core.training.objective import Objective
 from grounding_core.training.parts import merged_state
 
 CHECKPOINT = "checkpoint"
@@ -25,21 +26,25 @@ _MODEL = "model."
 
 
 def save(
-    accelerator: Accelerator, wrapped: Any, lora: Lora | None, out: Path, progress: dict[str, Any]
+    accelerator: Accelerator, wrapped: Any, objective: Objective, out: Path, progress: dict[str, Any]
 ) -> None:
     """Weights for use (float16, adapters merged) and the full state for resuming.
 
-    ``wrapped`` is the prepared objective; where its weights are spread over processes all take part.
+    ``wrapped`` is the objective as accelerate prepared it. All processes take part.
     """
     accelerator.wait_for_everyone()
+    # Running means are each process's own; only one's are saved, and a resumed run begins with them.
+    broadcast(list(objective.buffers()))
     whole: dict[str, Tensor] = accelerator.get_state_dict(wrapped)
     partial = out / f".{STATE}-{progress['step']}"
     accelerator.save_state(str(partial))
+    accelerator.wait_for_everyone()  # each process writes a part
     if accelerator.is_main_process:
         (partial / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
         own = {key.removeprefix(_MODEL): value for key, value in whole.items() if key.startswith(_MODEL)}
-        own = unquantised(own, accelerator.unwrap_model(wrapped).model)
-        save_weights(merged_state(own, lora), out / CHECKPOINT, dtype=torch.float16)
+        own = unquantised(own, objective.model)
+        save_weights(merged_state(own, objective.config.lora), out / CHECKPOINT, dtype=torch.float16)
+        objective.keep(out / CHECKPOINT, whole)
         final, old = out / STATE, out / f".{STATE}-old"
         shutil.rmtree(old, ignore_errors=True)
         if final.exists():
@@ -47,6 +52,14 @@ def save(
         os.replace(partial, final)
         shutil.rmtree(old, ignore_errors=True)
     accelerator.wait_for_everyone()
+
+
+def note(out: Path, progress: dict[str, Any]) -> None:
+    """Put ``progress`` into the state that was just saved."""
+    final = out / STATE / PROGRESS
+    partial = final.with_suffix(".partial")
+    partial.write_text(json.dumps(progress), encoding="utf-8")
+    os.replace(partial, final)
 
 
 def keep_best(out: Path) -> None:
@@ -71,7 +84,7 @@ def resume(accelerator: Accelerator, schedule: Any, out: Path) -> dict[str, Any]
     """Load the state of an earlier run in this folder; its progress, or that of a new run."""
     folder = _state_folder(out)
     if folder is None:
-        return {"step": 0, "best": None}
+        return {"step": 0, "drawn": 0, "best": None}
     accelerator.load_state(str(folder))
     progress: dict[str, Any] = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
     schedule.last_epoch = progress["step"]

@@ -91,11 +91,8 @@ def keep_visual_tokens(
     Raises:
         GroundingError: an encoder or an adapter is trained.
     """
-    trained = [
-        role
-        for role in ROLES
-        if (part := getattr(model, role)) is not None and any(p.requires_grad for p in part.parameters())
-    ]
+    parts = {role: part for role in ROLES if (part := getattr(model, role)) is not None}
+    trained = [role for role, part in parts.items() if any(p.requires_grad for p in part.parameters())]
     if trained:
         raise GroundingError(
             f"training.keep_visual: {', '.join(trained)} would be trained, so visual tokens change.",
@@ -112,6 +109,8 @@ def keep_visual_tokens(
         num_workers=config.workers,
     )
     model.eval()
+    for part in parts.values():
+        part.to(accelerator.device)
     for batch in track(loader, "visual tokens", console=console, disable=not accelerator.is_main_process):
         clips = {index: clip for index, clip in batch if isinstance(clip, Tensor)}
         if clips:

@@ -7,7 +7,7 @@ which captions describe the object there (words as weak labels: Joulin et al., a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,10 +107,10 @@ class Words(Objective):
             )
         self.heads = nn.ModuleDict({r: nn.Linear(widths[r], len(vocabulary.words)) for r in sorted(trained)})
 
-    def keep(self, folder: Path) -> None:
+    def keep(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
         """The mask decoder's head, for the objective ``prompts``: a word's weights look like its features."""
         if "mask_decoder" in self.heads:
-            weight = self.heads["mask_decoder"].get_parameter("weight")
+            weight = weights["heads.mask_decoder.weight"]
             spread = weight - weight.mean(0)
             unit = spread / spread.norm(dim=1, keepdim=True).clamp(min=1e-6)
             save_word_prompts(self.vocabulary.words, PROMPT_SPREAD * weight.shape[1] ** 0.5 * unit, folder)

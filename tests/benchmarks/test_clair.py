@@ -44,10 +44,11 @@ class Handler(BaseHTTPRequestHandler):
             self.server.open += 1
             self.server.most_open = max(self.server.most_open, self.server.open)
         act(self)
-        with self.server.lock:
-            self.server.open -= 1
 
     def send(self, code: int, body: bytes, **headers: str) -> None:
+        # Before the answer leaves: once it has, the client may ask its next question at any moment.
+        with self.server.lock:
+            self.server.open -= 1
         self.send_response(code)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
