@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from shutil import which
 
 import pytest
 import torch
@@ -25,6 +26,8 @@ FSDP = {
     "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
     "FSDP_TRANSFORMER_CLS_TO_WRAP": "Phi3DecoderLayer",
     "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
+    "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",  # as `accelerate launch` has it where nothing is said
+    "FSDP_SYNC_MODULE_STATES": "true",
 }
 DEEPSPEED = {
     "ACCELERATE_USE_DEEPSPEED": "true",
@@ -78,8 +81,8 @@ def launch(
 
 def spread(kind: str, data: Path, out: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     name, environment = SPREAD[kind]
-    if name == "deepspeed" and importlib.util.find_spec("deepspeed") is None:
-        pytest.skip("needs deepspeed, which is not installed")
+    if name == "deepspeed" and (importlib.util.find_spec("deepspeed") is None or which("c++") is None):
+        pytest.skip("needs deepspeed and a C++ compiler")
     script = str(Path(__file__).with_name("spread_on_cpu.py"))
     return launch([script, name], data, out, *overrides, environment=environment)
 

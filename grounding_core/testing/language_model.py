@@ -191,18 +191,19 @@ class LanguageModelConformance(ComponentConformance):
         assert visual.grad is not None
         assert (visual.grad.abs().amax(2) > 0).all()
 
-    def test_recomputed_activations_give_the_same_gradients(self, config: Any, visual: Tensor) -> None:
-        """:meth:`~grounding_core.interfaces.language_model.LanguageModel.recompute`."""
+    @pytest.mark.parametrize("way", ["recompute", "spread_weights"])
+    def test_ways_to_save_memory_give_the_same_gradients(self, config: Any, visual: Tensor, way: str) -> None:
+        """Of :class:`~grounding_core.interfaces.language_model.LanguageModel`."""
         found = []
-        for again in (False, True):
+        for saves in (False, True):
             torch.manual_seed(0)
             lm = self.with_norm(config, "after").train()
-            if again:
-                lm.recompute()
+            if saves:
+                getattr(lm, way)()
             own = visual.clone().requires_grad_()
             logits, _ = self.taught(lm, self.read(lm, own), torch.tensor([0, 1, 0]))
             (logits * noise(*logits.shape, seed=1)).sum().backward()
             assert own.grad is not None
             found.append((logits.detach(), own.grad))
-        for plain, recomputed in zip(*found, strict=True):
-            self.close(plain, recomputed)
+        for plain, saving in zip(*found, strict=True):
+            self.close(plain, saving)

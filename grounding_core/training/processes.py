@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -42,6 +43,9 @@ def configure(accelerator: Accelerator, config: TrainConfig) -> None:
             raise GroundingError(
                 "accelerate's configuration asks for FSDP 1.", "Put `fsdp_version: 2` into its fsdp_config."
             )
+        # For models with buffers such as running means accelerate can't, and parts are encoded with before.
+        plugin.cpu_ram_efficient_loading = False
+        os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"  # what transformers looks at
         policy = plugin.mixed_precision_policy
         if policy is not None:
             # Else the losses themselves are rounded.
