@@ -105,8 +105,8 @@ class Prompts(_Strict):
     refer: str = Field(description="Question for kind `refer`, with {text}.")
     ask: str = Field(description="Question for kind `ask`, with {text}.")
     locate: str = Field(description="Question for kind `locate`, with {text}.")
-    lower_case: bool = Field(
-        default=False, description="Lower-case a `refer` expression, as the reference does."
+    lower_case: tuple[Literal["refer", "ask", "locate"], ...] = Field(
+        default=(), description="Kinds whose text is lower-cased; the reference does so with `refer`."
     )
     answer: str = Field(
         default="It is [SEG].",
@@ -121,7 +121,7 @@ class Prompts(_Strict):
     def question(self, kind: str, text: str) -> str:
         """The question as the model reads it."""
         template: str = getattr(self, kind)
-        words = text.lower() if self.lower_case and kind == "refer" else text
+        words = text.lower() if kind in self.lower_case else text
         return template.replace(TEXT, words.strip())
 
 

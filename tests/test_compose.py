@@ -82,6 +82,14 @@ def test_another_type_drops_the_old_options() -> None:
     assert recipe.image_encoder.options == {"depth": 2}
 
 
+def test_text_is_lower_cased_for_the_kinds_that_the_model_learned_so() -> None:
+    tiny, reference = (Recipe.load(name).prompts for name in ("videoglamm-tiny", "videoglamm"))
+    assert tiny is not None and reference is not None
+    assert tiny.question("ask", "What moves?") == tiny.question("ask", "what moves?")
+    assert "the cat" in reference.question("refer", "The Cat")
+    assert "What moves?" in reference.question("ask", "What moves?")
+
+
 def test_entries_of_a_list_go_by_their_names() -> None:
     before, after = (
         {stage.name: stage.videos for stage in Recipe.load("videoglamm-tiny", overrides).training.staged()}
