@@ -263,6 +263,11 @@ def test_stages_need_names() -> None:
         TrainConfig(stages=({"name": "a", "step": 1},))
 
 
+def test_stages_share_their_precision() -> None:
+    with pytest.raises(ValueError, match="precision is the same for all stages"):
+        TrainConfig(stages=({"name": "a"}, {"name": "b", "precision": "bf16"}))
+
+
 def test_only_the_kinds_asked_for_are_learned(samples: list[Sample], tmp_path: Path) -> None:
     expressions = [sample for sample in samples if sample.query.kind != "describe"]
     with pytest.raises(DataError, match="no training samples for the stage 'training'"):

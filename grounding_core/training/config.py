@@ -111,7 +111,7 @@ class TrainConfig(_Strict):
     clip: float = Field(default=1.0, gt=0, description="Largest gradient norm.")
     losses: LossWeights = Field(default=LossWeights(), description="Weights of the losses.")
     precision: Literal["no", "bf16", "fp16"] = Field(
-        default="no", description="Mixed precision of accelerate."
+        default="no", description="Mixed precision of accelerate; the same for all stages."
     )
     recompute: bool = Field(
         default=False,
@@ -152,6 +152,8 @@ class TrainConfig(_Strict):
         names = [stage.name for stage in self.staged()] if self.stages else []
         if len(set(names)) < len(names) or "training" in names:
             raise ValueError(f"each stage needs a name of its own; these are {', '.join(names)}")
+        if len({stage.precision for stage in self.staged()}) > 1:
+            raise ValueError("precision is the same for all stages; set it beside them")
         return self
 
     @model_validator(mode="after")
