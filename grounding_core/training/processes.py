@@ -55,6 +55,7 @@ def configure(accelerator: Accelerator, config: TrainConfig) -> None:
         known |= {
             "train_micro_batch_size_per_gpu": config.videos,
             "train_batch_size": config.videos * config.accumulate * accelerator.num_processes,
+            "gradient_accumulation_steps": config.accumulate,
             "gradient_clipping": config.clip,
         }
         # Checkpoints hold whole weights.
