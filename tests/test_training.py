@@ -77,6 +77,14 @@ def test_batches_of_broken_videos_alone_are_no_steps(samples: list[Sample], tmp_
     assert (tmp_path / "checkpoint" / "model.safetensors").is_file()
 
 
+def test_processes_that_decode_change_nothing(samples: list[Sample], tmp_path: Path) -> None:
+    for workers in (0, 2):
+        config = CONFIG.model_copy(update={"steps": 2, "workers": workers})
+        train(recipe(), config, sources(samples), tmp_path / str(workers))
+    alone, helped = ([row["total"] for row in rows(tmp_path / str(workers))] for workers in (0, 2))
+    assert alone == helped
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(samples: list[Sample], tmp_path: Path) -> None:
     train(recipe(), CONFIG.model_copy(update={"steps": 2}), sources(samples), tmp_path)
     kept = (tmp_path / "checkpoint" / "model.safetensors").read_bytes()

@@ -63,12 +63,13 @@ def note(out: Path, progress: dict[str, Any]) -> None:
 
 
 def keep_best(out: Path) -> None:
-    """Copy the last checkpoint to ``best/``."""
-    partial = out / f".{BEST}"
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.copytree(out / CHECKPOINT, partial)
-    shutil.rmtree(out / BEST, ignore_errors=True)
-    os.replace(partial, out / BEST)
+    """Copy the last checkpoint to ``best/``, file by file, each of which is always whole."""
+    folder = out / BEST
+    folder.mkdir(exist_ok=True)
+    for file in (out / CHECKPOINT).iterdir():
+        partial = folder / f".{file.name}"
+        shutil.copyfile(file, partial)
+        os.replace(partial, folder / file.name)
 
 
 def progress_of(out: Path) -> dict[str, Any] | None:
