@@ -66,7 +66,7 @@ def keep_best(out: Path) -> None:
     """Copy the last checkpoint to ``best/``, file by file, each of which is always whole."""
     folder = out / BEST
     folder.mkdir(exist_ok=True)
-    for file in (out / CHECKPOINT).iterdir():
+    for file in (out / CHECKPOINT).glob("[!.]*"):
         partial = folder / f".{file.name}"
         shutil.copyfile(file, partial)
         os.replace(partial, folder / file.name)
