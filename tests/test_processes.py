@@ -129,6 +129,8 @@ def test_spread_weights_in_bf16_are_judged_on_the_way(kind: str, data: Path, tmp
 
 def test_the_first_fsdp_is_refused(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FSDP, "FSDP_VERSION", "1")
+    for only_on_gpus in ("FSDP_CPU_RAM_EFFICIENT_LOADING", "FSDP_SYNC_MODULE_STATES"):
+        monkeypatch.delitem(FSDP, only_on_gpus)
     done = spread("fsdp", data, tmp_path, "training.stages=[]", "training.steps=1")
     assert done.returncode != 0 and "fsdp_version: 2" in done.stderr
 
