@@ -29,14 +29,10 @@ FSDP = {
     "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",  # as `accelerate launch` has it where nothing is said
     "FSDP_SYNC_MODULE_STATES": "true",
 }
-DEEPSPEED = {
-    "ACCELERATE_USE_DEEPSPEED": "true",
-    "DS_ACCELERATOR": "cpu",
-    "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2",
-}
+DEEPSPEED = {"ACCELERATE_USE_DEEPSPEED": "true", "DS_ACCELERATOR": "cpu"}
 SPREAD = {
     "fsdp": ("fsdp", FSDP),
-    "zero2": ("deepspeed", DEEPSPEED),
+    "zero2": ("deepspeed", {**DEEPSPEED, "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}),
     "zero3": ("deepspeed", {**DEEPSPEED, "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}),
 }
 STAGES = (

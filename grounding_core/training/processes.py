@@ -43,7 +43,7 @@ def configure(accelerator: Accelerator, config: TrainConfig) -> None:
             raise GroundingError(
                 "accelerate's configuration asks for FSDP 1.", "Put `fsdp_version: 2` into its fsdp_config."
             )
-        # For models with buffers such as running means accelerate can't, and parts are encoded with before.
+        # It fails on buffers such as running means, and `keep_visual` encodes before weights are spread.
         plugin.cpu_ram_efficient_loading = False
         os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"  # what transformers looks at
         policy = plugin.mixed_precision_policy
