@@ -22,6 +22,7 @@ from benchmarks.selection import Selection, read_ids
 from benchmarks.store import key_of
 from benchmarks.units import Unit, names
 from grounding_core import DEFAULT_RECIPE
+from grounding_core.cli.options import SetOption
 from grounding_core.config import Recipe
 from grounding_core.errors import DataError, GroundingError
 from grounding_core.profiling import profiled
@@ -51,10 +52,7 @@ def run(
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Try samples again that failed before.")
     ] = False,
-    override: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A.B=C", help="Change an option of the recipe; repeatable."),
-    ] = None,
+    overrides: SetOption = None,
     text_similarity: Annotated[
         str, typer.Option(help="How gcg compares phrases: token-f1, bert, or bert:FOLDER.")
     ] = DEFAULT,
@@ -89,7 +87,7 @@ def run(
     try:
         report = bench(
             recipe=recipe,
-            overrides=override or [],
+            overrides=overrides or [],
             tasks=names(tasks, "task"),
             datasets=names(datasets, "data set"),
             selection=_selection(limit, ids, shuffle_seed),

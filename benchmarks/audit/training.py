@@ -26,6 +26,7 @@ from benchmarks.audit.planting import kinds, plant
 from benchmarks.disk import replace_text
 from benchmarks.image_text import ImageText, named_image_text
 from benchmarks.units import Unit
+from grounding_core.cli.options import SetOption
 from grounding_core.cli.progress import progress_bars
 from grounding_core.config import Recipe, validation_problems
 from grounding_core.errors import DataError, RecipeError
@@ -219,7 +220,7 @@ def main(
     options: Annotated[
         list[str] | None, typer.Option("--option", help="Option of the stage, as `lr=1e-4`.")
     ] = None,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="Overrides of the recipe.")] = None,
+    overrides: SetOption = None,
 ) -> None:
     """Train alike on clean, noisy and filtered captions (and a made set), and print what each is worth."""
     changes: dict[str, Any] = {

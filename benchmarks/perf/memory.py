@@ -20,6 +20,7 @@ import typer
 
 from benchmarks.perf.measure import Figure, report
 from grounding_core import DEFAULT_RECIPE
+from grounding_core.cli.options import SetOption
 
 SIZE = (96, 128)
 
@@ -63,9 +64,7 @@ def answer_once(path: str, recipe: str, overrides: list[str]) -> dict[str, float
 def measure(
     frames: Annotated[str, typer.Option(help="Lengths, comma-separated, shortest first.")] = "1000,10000",
     recipe: Annotated[str, typer.Option(help="Who answers.")] = DEFAULT_RECIPE,
-    override: Annotated[
-        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change an option of the recipe.")
-    ] = None,
+    overrides: SetOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for memory.json.")] = None,
 ) -> None:
     """Print the peak of each length over that of the shortest."""
@@ -74,7 +73,7 @@ def measure(
         for count in (int(part) for part in frames.split(",")):
             path = Path(folder) / f"{count}.mp4"
             write_video(path, count)
-            call = f"answer_once({str(path)!r}, {recipe!r}, {override or []!r})"
+            call = f"answer_once({str(path)!r}, {recipe!r}, {overrides or []!r})"
             code = f"import json; from benchmarks.perf.memory import answer_once; print(json.dumps({call}))"
             ran = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
             peaks[count] = json.loads(ran.stdout.splitlines()[-1])
