@@ -9,7 +9,8 @@ from grounding_core.compose import build_composed, plan
 from grounding_core.config import Recipe
 from grounding_core.model import Batch, GroundingModel
 from grounding_core.testing.encoders import clip
-from grounding_core.types import Query
+from grounding_core.testing.mask_decoder import video
+from grounding_core.types import GroundedText, Query
 
 
 def random_model(recipe: Recipe) -> GroundingModel:
@@ -57,3 +58,16 @@ def one_step(model: GroundingModel) -> dict[str, float]:
         )
         for role in model.plan.parts
     }
+
+
+def learns_and_answers(model: GroundingModel) -> GroundedText:
+    """One training step on noise, and the answer to one question about 5 frames of it.
+
+    Raises:
+        AssertionError: a part learns nothing, or a track does not have a mask or a gap for each frame.
+    """
+    idle = [role for role, gradient in one_step(model).items() if not gradient > 0]
+    assert not idle, f"no gradient reaches {', '.join(idle)}"
+    answer = model.ground(video(5), "the cat")
+    assert all(len(track) == 5 for track in answer.tracks), [len(track) for track in answer.tracks]
+    return answer

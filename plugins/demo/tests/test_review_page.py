@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from test_page import BROWSER, WAIT
+from test_page import WAIT
 
 from benchmarks.annotate.items import Item, Source, Thing
 from benchmarks.annotate.pipeline import AnnotateConfig, annotate
@@ -87,17 +87,7 @@ def test_the_server_answers_and_refuses(start: Callable[..., str], data: Path, t
     assert elsewhere.status_code == 403
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(BROWSER is None, reason="needs chromium on the PATH")
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (420, "dark")])
 def test_an_item_is_reviewed_by_keyboard(
     browser: Any, start: Callable[..., str], data: Path, width: int, scheme: str, tmp_path: Path

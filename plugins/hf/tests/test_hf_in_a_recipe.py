@@ -14,7 +14,7 @@ from grounding_core.compose import build
 from grounding_core.config import Recipe
 from grounding_core.model import GroundingModel
 from grounding_core.testing.mask_decoder import video
-from grounding_core.testing.swap import one_step, random_model
+from grounding_core.testing.swap import learns_and_answers, random_model
 
 TOWER = {"intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32}
 IMAGE = {"model_type": "dinov3_vit", "hidden_size": 32, **TOWER, "patch_size": 16, "num_register_tokens": 4}
@@ -42,9 +42,7 @@ def overrides(folder: Path) -> list[str]:
 def test_swapped_by_overrides(tmp_path: Path) -> None:
     chosen = overrides(tmp_path)
     model = random_model(Recipe.load("videoglamm-tiny", chosen))
-    assert min(one_step(model).values()) > 0
-    answer = model.ground(video(5), "the cat")
-    assert all(len(track) == 5 for track in answer.tracks)
+    answer = learns_and_answers(model)
 
     save_weights(model.state_dict(), tmp_path)
     again = build(Recipe.load("videoglamm-tiny", [*chosen, f"checkpoint={tmp_path}"]))
