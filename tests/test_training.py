@@ -21,6 +21,7 @@ from grounding_core.masks import MaskTrack
 from grounding_core.model import GroundingModel
 from grounding_core.training.config import Lora, TrainConfig
 from grounding_core.training.data import Schedule, pool
+from grounding_core.training.journal import mean
 from grounding_core.training.loop import train
 
 
@@ -326,3 +327,9 @@ def test_the_shipped_curriculum_runs_from_nothing(samples: list[Sample], tmp_pat
     last = train(shipped, config, sources(samples), tmp_path)
     assert last.parent.name == f"{len(stages)}-{stages[-1]['name']}"
     assert (last / "words.safetensors").is_file()
+
+
+def test_the_losses_of_a_step_are_those_of_all_processes() -> None:
+    shares = [{"text": 1.0, "total": 3.0}, {"text": 2.0, "prompt": 0.5, "total": 4.0}]
+    assert mean(shares) == {"text": 1.5, "total": 3.5, "prompt": 0.5}
+    assert mean(shares[:1]) == shares[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from grounding_core.training.aligned import Aligned
 from grounding_core.training.answers import Answers
 from grounding_core.training.config import TrainConfig
 from grounding_core.training.data import FileIds, Pool, Schedule, Sources, pool
+from grounding_core.training.journal import Journal, line, mean
 from grounding_core.training.objective import Objective
 from grounding_core.training.parts import choose_parts, parameter_groups, recompute_activations
 from grounding_core.training.processes import SPREAD, arithmetic, build, configure, on_cpu, prepare
@@ -39,7 +39,6 @@ from grounding_core.training.tokenizer import recipe_with_tokenizer
 from grounding_core.training.vocabulary import carry_word_prompts
 from grounding_core.training.words import Words
 
-LOG = "metrics.jsonl"
 Validator = Callable[[GroundingModel, Path], Mapping[str, float]]
 """Given a model in evaluation mode and a PNG to write: numbers by name; the first one is to grow."""
 
@@ -166,7 +165,17 @@ def _run_stage(
     )
     saved = recipe.model_copy(update={"checkpoint": str(out / CHECKPOINT)})
     stage = Stage(
-        accelerator, console, wrapped, objective, optimizer, schedule, config, out, validator, saved
+        accelerator,
+        console,
+        wrapped,
+        objective,
+        optimizer,
+        schedule,
+        config,
+        out,
+        validator,
+        saved,
+        Journal(accelerator, out),
     )
     try:
         with _deterministic():
@@ -210,6 +219,7 @@ class Stage:
         out: its folder.
         validator: judges the model, if any.
         saved: the recipe with the checkpoint that this stage writes.
+        journal: where losses and validations are written.
         failures: a line for each video that could not be used, by any process.
         seen: videos drawn so far, by all processes.
         saved_at: the step of the last save.
@@ -225,6 +235,7 @@ class Stage:
     out: Path
     validator: Validator | None
     saved: Recipe
+    journal: Journal
     failures: list[str] = field(default_factory=list)
     seen: int = 0
     saved_at: int = 0
@@ -256,10 +267,10 @@ class Stage:
                 step = progress["step"] = progress["step"] + 1
                 pace = (step - begun) * config.videos * config.accumulate * accelerator.num_processes
                 pace /= time.perf_counter() - started
-                values = {name: value.item() for name, value in parts.items()}
+                values = mean(gather_object([{name: value.item() for name, value in parts.items()}]))
                 running = {k: 0.95 * running.get(k, v) + 0.05 * v for k, v in values.items()}
-                bars.update(bar, completed=step, description=_line(running, pace))
-                self._log(step, values, pace)
+                bars.update(bar, completed=step, description=line(running, pace))
+                self.journal.losses(step, self.schedule.get_last_lr()[0], values, pace)
                 last = step == config.steps
                 judged = self._validate(progress) if step % config.validate_every == 0 or last else None
                 better = judged is not None and (progress["best"] is None or judged > progress["best"])
@@ -348,35 +359,10 @@ class Stage:
     def _judge(self, step: int, model: GroundingModel, validator: Validator) -> float | None:
         picture = self.out / "pictures" / f"{step:07d}.png"
         report = dict(validator(model.eval(), picture))
-        self._append({"step": step, "validation": report})
-        self.accelerator.log({f"validation/{name}": value for name, value in report.items()}, step=step)
+        self.journal.validation(step, report)
         shown = ", ".join(f"{name} {value:.3f}" for name, value in report.items())
         self.console.print(f"step {step}: {shown}")
         return next(iter(report.values()), None)
-
-    def _log(self, step: int, values: Mapping[str, float], pace: float) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        rate = self.schedule.get_last_lr()[0]
-        rounded = {name: round(value, 6) for name, value in values.items()}
-        self._append({"step": step, "lr": rate, "videos_per_s": round(pace, 3), **rounded})
-        self.accelerator.log({**values, "lr": rate, "videos_per_s": pace}, step=step)
-
-    def _append(self, row: Mapping[str, Any]) -> None:
-        with open(self.out / LOG, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
-
-
-def _line(running: Mapping[str, float], pace: float) -> str:
-    """What the progress bar says: losses, speed, memory."""
-    if torch.cuda.is_available():
-        memory = torch.cuda.max_memory_allocated() / 2**30
-    else:
-        import resource
-
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    shown = " ".join(f"{name} {value:.3f}" for name, value in running.items())
-    return f"{shown} | {pace:.1f} videos/s, {memory:.1f} GiB"
 
 
 def _rate(step: int, config: TrainConfig) -> float:
