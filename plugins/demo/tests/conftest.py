@@ -24,7 +24,7 @@ Start = Callable[..., str]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # one at a time in a process, and other modules start their own
 def browser() -> Iterator[Any]:
     path = next((path for path in map(shutil.which, BROWSERS) if path), None)
     if path is None:
