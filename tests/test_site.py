@@ -17,7 +17,7 @@ pytest.importorskip("mkdocstrings", reason="needs mkdocstrings")
 @pytest.mark.slow
 def test_site_builds_and_loads_nothing_from_elsewhere(repository: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
         cwd=repository,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,
