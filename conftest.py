@@ -40,3 +40,13 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs {folder}, which is kept outside the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated video, as mp4."""
+    from grounding_core.plugins import registry
+
+    root = tmp_path_factory.mktemp("clip")
+    registry().load("dataset", "sprites")().prepare(root, split="val", videos=1)
+    return root / "vidstg/video/val/val_00000.mp4"

@@ -67,13 +67,18 @@ def ablate(
     videos: Annotated[int, typer.Option(min=1, help="Videos of each split that are scored.")] = 60,
     data_root: Annotated[Path | None, typer.Option(help="Folder above the data sets.")] = None,
     initial: Annotated[
-        str | None, typer.Option("--from", metavar="FOLDER", help="Checkpoint that all variants start from.")
+        str | None,
+        typer.Option("--from", metavar="FOLDER|RECIPE", help="Checkpoint that all variants start from."),
     ] = None,
     overrides: SetOption = None,
 ) -> None:
     """Train variants of a recipe alike, score each, print the table."""
     try:
         ablation = read_ablation(file)
+        if initial is not None:
+            from grounding_core.training.initial import initial_checkpoint
+
+            initial = initial_checkpoint(initial)
         learned, scored = (_units(specs, tasks, data_root) for specs in (data, validation))
         rows = {
             f"{name}/{seed}": _train_and_score(

@@ -85,8 +85,9 @@ def finish(
     replace_text(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     replace_text(folder / "report.md", markdown(report))
     place = folder / "report.html"
-    bars.add_task("Filming samples", total=None)
+    filming = bars.add_task("Filming samples", total=None)
     replace_text(place, page(report, scores, megabytes))
+    bars.update(filming, total=1, completed=1)
     bars.stop()
     if as_json:
         print(json.dumps(report, indent=1, ensure_ascii=False))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -38,15 +37,9 @@ class Predictor(Protocol):
 
 def load_grounder(recipe: Recipe) -> Grounder:
     """The recipe's model, on a GPU where there is one. Here, and only here, the harness loads torch."""
-    import torch
-
     from grounding_core.compose import build
 
-    model = build(recipe)
-    if torch.cuda.is_available() and isinstance(model, torch.nn.Module):
-        # Several processes on one machine (torchrun, accelerate) each take a GPU of their own.
-        model.to(f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}")
-    return model
+    return build(recipe)
 
 
 class RecipePredictor:

@@ -38,13 +38,15 @@ _HOMES = {
 }
 
 
-def load(recipe: str | Path, *, overrides: Sequence[str] = ()) -> Any:
+def load(recipe: str | Path, *, overrides: Sequence[str] = (), device: str | None = None) -> Any:
     """The model of a recipe, ready to answer.
 
     Args:
         recipe: name of an installed recipe; path of a YAML file, or of a folder with ``recipe.yaml``; or a
             model on the hub, ``owner/name`` or ``owner/name@revision``.
         overrides: ``part.option=value`` each, as for ``--set`` on the command line.
+        device: where it computes, as PyTorch names it (``cpu``, ``cuda:1``, ``mps``); None: a GPU of CUDA
+            where there is one, else the CPU.
 
     Returns:
         A :class:`grounding_core.model.GroundingModel`, or the whole model that the recipe names
@@ -54,6 +56,7 @@ def load(recipe: str | Path, *, overrides: Sequence[str] = ()) -> Any:
         PluginError: the recipe is not installed.
         RecipeError: it does not fit together; holds all problems.
         CheckpointError: its weights are missing or do not fit.
+        GroundingError: the device can't be used.
     """
     from grounding_core.compose import build
     from grounding_core.config import Recipe
@@ -65,7 +68,7 @@ def load(recipe: str | Path, *, overrides: Sequence[str] = ()) -> Any:
             f"The recipe {found.name} names no checkpoint, and weights that nobody trained answer nothing.",
             "Load what `grounding convert` or `grounding train` wrote, or add --set checkpoint=FOLDER.",
         )
-    return build(found)
+    return build(found, device=device)
 
 
 def __getattr__(name: str) -> Any:

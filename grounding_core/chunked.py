@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import Field
 
 from grounding_core.config import Recipe
+from grounding_core.device import place
 from grounding_core.errors import GroundingError
 from grounding_core.identities import Seen, match, phrases
 from grounding_core.interfaces.component import ComponentConfig, Configured
@@ -131,8 +132,13 @@ class Chunked(Configured):
         if model is None:
             from grounding_core.compose import build
 
-            model = build(Recipe.load(config.recipe, config.overrides))
+            model = build(Recipe.load(config.recipe, config.overrides), device="cpu")
         self.model = model
+
+    def to(self, device: str) -> Chunked:
+        """Send the model's weights to a device."""
+        place(self.model, device)
+        return self
 
     def encode(self, video: Video) -> Video:
         """The video itself: its pieces are read when it is asked about, one at a time."""

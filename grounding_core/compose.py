@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from grounding_core.config import QUANTISED, QUESTION, ROLES, TEXT, VISUAL, Part, Recipe, validation_problems
+from grounding_core.device import place
 from grounding_core.errors import GroundingError, PluginError, RecipeError
 from grounding_core.hookspecs import Kind
 from grounding_core.interfaces.specs import DecoderSpec, EncoderSpec, LanguageSpec
@@ -103,27 +104,39 @@ def plan(recipe: Recipe, *, tasks: Sequence[str] = ()) -> Plan:
     return Plan(recipe, parts, specs, visual, specs["language_model"].context, selector)
 
 
-def build(recipe: Recipe, *, weights: bool = True) -> Grounder:
-    """The model of a recipe, in evaluation mode, on the CPU.
+def build(recipe: Recipe, *, device: str | None = None) -> Grounder:
+    """The model of a recipe, in evaluation mode.
 
     Args:
         recipe: what to build.
-        weights: False leaves a composed model at its random initialisation (training from scratch).
+        device: where it computes, as PyTorch names it; None: a GPU where there is one, else the CPU.
 
     Raises:
         RecipeError: as :func:`plan`.
         CheckpointError: weights are missing or do not fit.
+        GroundingError: the device can't be used.
     """
     planned = plan(recipe)
+    model: Grounder
     if recipe.model is not None:
         part = planned.parts["model"]
-        model: Grounder = part.component(part.config)
-        return model
-    return build_composed(planned, weights=weights)
+        model = part.component(part.config)
+    else:
+        model = build_composed(planned)
+    place(model, device)
+    return model
 
 
 def build_composed(planned: Plan, *, weights: bool = True) -> GroundingModel:
-    """The composed model of a plan; see :func:`build`."""
+    """The composed model of a plan, in evaluation mode, on the CPU.
+
+    Args:
+        planned: what to build.
+        weights: False leaves it at its random initialisation (training from scratch).
+
+    Raises:
+        CheckpointError: weights are missing or do not fit.
+    """
     from grounding_core.checkpoint import load_weights
     from grounding_core.model import GroundingModel
     from grounding_core.precision import empty_parameters, read_in, set_precision

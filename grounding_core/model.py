@@ -79,7 +79,9 @@ class GroundingModel(nn.Module):
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, overrides: Sequence[str] = ()) -> GroundingModel:
-        """The composed model of a folder, a hub id ``owner/name`` or a recipe: :func:`grounding_core.load`.
+        """The composed model of a folder, a hub id ``owner/name`` or a recipe, on the CPU.
+
+        :func:`grounding_core.load` also takes whole models, and a GPU where there is one.
 
         Raises:
             RecipeError: the recipe names a whole model instead of parts, or does not fit together.

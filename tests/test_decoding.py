@@ -10,20 +10,12 @@ import torch
 import grounding_core as gc
 from grounding_core.errors import GroundingError
 from grounding_core.interfaces.language_model import LanguageModel
-from grounding_core.plugins import registry
 
 CUDA = pytest.param(
     "cuda",
     marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")],
 )
 QUESTIONS = [gc.Query("the yellow bus"), gc.Query("the thing that moves"), gc.Query("", "describe")]
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("sprites")
-    registry().load("dataset", "sprites")().prepare(root, split="val", videos=1)
-    return root / "vidstg/video/val/val_00000.mp4"
 
 
 @pytest.mark.parametrize("device", ["cpu", CUDA])

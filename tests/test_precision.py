@@ -19,18 +19,10 @@ from grounding_core.config import Recipe
 from grounding_core.errors import CheckpointError, GroundingError, RecipeError
 from grounding_core.masks import decode
 from grounding_core.model import GroundingModel
-from grounding_core.plugins import registry
 from grounding_core.precision import empty_parameters, set_precision, unquantised
 from grounding_core.training.config import Lora, TrainConfig
 from grounding_core.training.parts import choose_parts, merged_state
 from grounding_core.types import GroundedText
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("sprites")
-    registry().load("dataset", "sprites")().prepare(root, split="val", videos=1)
-    return root / "vidstg/video/val/val_00000.mp4"
 
 
 def answer(clip: Path, *overrides: str) -> tuple[GroundingModel, GroundedText]:

@@ -80,6 +80,13 @@ class Forgets(MlpPoolAdapter):
         return super().forward(features) * self.factor[0]
 
 
+class StaysBehind(MlpPoolAdapter):
+    """Makes a tensor where PyTorch does by itself."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features) + torch.ones(1, 1, 24)
+
+
 class Idle(MlpPromptAdapter):
     def __init__(self, config: Any, **neighbours: Any) -> None:
         super().__init__(config, **neighbours)
@@ -116,6 +123,7 @@ CASES = [
     (Pool, Fickle, "test_gives_the_same_twice"),
     (Pool, Cut, "test_gradients_reach_the_features"),
     (Pool, Forgets, "test_weights_go_through_disk"),
+    (Pool, StaysBehind, "test_computes_where_its_weights_are"),
     (Prompt, Idle, "test_gradients_reach_every_parameter"),
     (Prompt, Fixed, "test_prompts_fit_the_decoder"),
     (Prompt, Mute, "test_options_are_described"),

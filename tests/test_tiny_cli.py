@@ -14,16 +14,7 @@ from PIL import Image
 
 from grounding_core.cli import main
 from grounding_core.model import GroundingModel
-from grounding_core.plugins import registry
 from grounding_core.serial import from_json
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("sprites")
-    registry().load("dataset", "sprites")().prepare(root, split="val", videos=1)
-    (found,) = (root / "vidstg").rglob("*.mp4")
-    return found
 
 
 @pytest.fixture

@@ -15,14 +15,16 @@ from training_runs import CONFIG, make_samples, recipe, rows, sources
 
 from grounding_core import DEFAULT_RECIPE, Query, Video
 from grounding_core.config import Recipe
-from grounding_core.errors import DataError, GroundingError, VideoError
+from grounding_core.errors import CheckpointError, DataError, GroundingError, VideoError
 from grounding_core.interfaces.dataset import Sample, Truth
 from grounding_core.masks import MaskTrack
 from grounding_core.model import GroundingModel
 from grounding_core.training.config import Lora, TrainConfig
 from grounding_core.training.data import Schedule, pool
+from grounding_core.training.initial import initial_checkpoint
 from grounding_core.training.journal import mean
 from grounding_core.training.loop import train
+from grounding_core.training.tokenizer import train_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,25 @@ def test_a_resumed_run_equals_an_uninterrupted_one(samples: list[Sample], tmp_pa
     best = load_file(tmp_path / "whole" / "best" / "model.safetensors")
     assert all(torch.equal(best[key], value) for key, value in load_file(whole / "model.safetensors").items())
     assert any("validation" in row for row in rows(tmp_path / "whole"))
+
+
+def test_a_run_starts_from_a_folder_or_a_recipe(tmp_path: Path) -> None:
+    folder = initial_checkpoint(DEFAULT_RECIPE)
+    assert (Path(folder) / "model.safetensors").is_file()
+    assert initial_checkpoint(folder) == folder
+    for source, fault in (
+        (str(tmp_path), "no model.safetensors"),
+        ("videoglamm", "names no checkpoint"),
+        ("nowhere", "neither a folder with weights nor an installed recipe"),
+    ):
+        with pytest.raises(CheckpointError, match=fault):
+            initial_checkpoint(source)
+
+
+def test_a_run_that_began_with_another_tokenizer_is_refused(samples: list[Sample], tmp_path: Path) -> None:
+    train_tokenizer(["red cat"], tmp_path / "checkpoint", vocabulary=300, special=["<|end|>"])
+    with pytest.raises(GroundingError, match=r"is not that of .*videoglamm-tiny: the run there began"):
+        train(recipe(), CONFIG, sources(samples), tmp_path, initial=initial_checkpoint(DEFAULT_RECIPE))
 
 
 def broken(sample: Sample) -> Sample:

@@ -25,6 +25,7 @@ from benchmarks.datasets.files import read_json
 from benchmarks.disk import replace_text
 from benchmarks.lock import locked
 from grounding_core.config import ROLES, Part, Recipe, validation_problems
+from grounding_core.device import place
 from grounding_core.errors import DataError, GroundingError, RecipeError
 from grounding_core.interfaces.dataset import Box, Progress
 from grounding_core.plugins import registry
@@ -181,11 +182,10 @@ def load_decoder(text: str) -> Any:
     Raises:
         GroundingError: there is none, its options are wrong, or its weights do not fit.
     """
-    import torch
-
     part, checkpoint = _part(text)
-    network = _load(part, checkpoint)
-    return network.to(torch.device("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    network = _load(part, checkpoint).eval()
+    place(network, None)
+    return network
 
 
 def _decoder(text: str) -> Masker:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from grounding_core import DEFAULT_RECIPE
-from grounding_core.cli.options import RecipeOption, SetOption, VideoArgument, query_of
+from grounding_core.cli.options import DeviceOption, RecipeOption, SetOption, VideoArgument, query_of
 
 HELP = "One question a line. /describe: the whole video, /new: forget the conversation, /quit: end."
 
@@ -19,6 +19,7 @@ def chat(
     video: VideoArgument,
     recipe: RecipeOption = DEFAULT_RECIPE,
     overrides: SetOption = None,
+    device: DeviceOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Write each answer's pictures to a numbered folder in here.")
     ] = None,
@@ -42,7 +43,7 @@ def chat(
     opened = Video.open(video)
     status = Console(stderr=True)
     with status.status(f"Loading {recipe}"):
-        model = load(recipe, overrides=overrides or ())
+        model = load(recipe, overrides=overrides or (), device=device)
     with status.status(f"Watching {opened.name}"):
         context = context_of(model, opened)
     console = Console(highlight=False)

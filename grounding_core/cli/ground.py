@@ -9,6 +9,7 @@ import typer
 
 from grounding_core import DEFAULT_RECIPE
 from grounding_core.cli.options import (
+    DeviceOption,
     KindOption,
     PreviewOption,
     RecipeOption,
@@ -25,6 +26,7 @@ def ground(
     ] = None,
     recipe: RecipeOption = DEFAULT_RECIPE,
     overrides: SetOption = None,
+    device: DeviceOption = None,
     kind: KindOption = None,
     out: Annotated[
         Path | None,
@@ -48,7 +50,7 @@ def ground(
     opened = Video.open(video)
     status, console = Console(stderr=True), Console(highlight=False)
     with status.status(f"Loading {recipe}"):
-        model = load(recipe, overrides=overrides or ())
+        model = load(recipe, overrides=overrides or (), device=device)
     with status.status(f"Watching {opened.name}"):
         context = context_of(model, opened)
     with answering(None if as_json else console, status) as told:

@@ -52,6 +52,10 @@ RecipeOption = Annotated[
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a recipe value; repeatable.")
 ]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(help="Where to compute: cpu, cuda, cuda:1, mps; default: a GPU of CUDA, else the CPU."),
+]
 KindOption = Annotated[
     str | None,
     typer.Option(

@@ -30,7 +30,10 @@ def train(
         Path | None, typer.Option(help="Folder above the data sets; default: the cache of generated ones.")
     ] = None,
     initial: Annotated[
-        str | None, typer.Option("--from", metavar="FOLDER", help="Checkpoint to start from (fine-tuning).")
+        str | None,
+        typer.Option(
+            "--from", metavar="FOLDER|RECIPE", help="Checkpoint to start from, or a recipe with one."
+        ),
     ] = None,
 ) -> None:
     """Train a recipe as its `training` section says, or go on with a run."""
@@ -53,8 +56,11 @@ def train(
     # Only now torch: what can be wrong above is said at once.
     from accelerate import PartialState
 
+    from grounding_core.training.initial import initial_checkpoint
     from grounding_core.training.loop import train as run
 
+    if initial is not None:
+        initial = initial_checkpoint(initial)
     folder = run(loaded, config, sources, out, validator=validator, initial=initial)
     if PartialState().is_main_process:
         print(f"checkpoint: {folder}")

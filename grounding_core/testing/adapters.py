@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from grounding_core.hookspecs import Kind
 from grounding_core.interfaces.adapters import PromptAdapter, VisionAdapter
 from grounding_core.interfaces.specs import DecoderSpec, EncoderSpec
-from grounding_core.testing.component import ComponentConformance
+from grounding_core.testing.component import ComponentConformance, device_of
 
 WIDTH = 24
 
@@ -50,7 +50,7 @@ class VisionAdapterConformance(ComponentConformance):
 
     def train_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
         source = self.sources[0]
-        return [part(noise(2, 4, source.tokens, source.width))]
+        return [part(noise(2, 4, source.tokens, source.width).to(device_of(part)))]
 
     def test_as_many_tokens_as_it_says(self, config: Any) -> None:
         component: type[VisionAdapter] = self.component()
@@ -110,12 +110,13 @@ class PromptAdapterConformance(ComponentConformance):
     @classmethod
     def prompts(cls, adapter: nn.Module, states: Tensor) -> Tensor:
         """Prompts of states, in a video of five visual tokens where the adapter looks at it."""
-        seen = (noise(1, 5, WIDTH).expand(len(states), -1, -1),) if cls.component().sees_frames else ()
+        video = noise(1, 5, WIDTH).expand(len(states), -1, -1).to(states.device)
+        seen = (video,) if cls.component().sees_frames else ()
         prompts: Tensor = adapter(states, *seen)
         return prompts
 
     def train_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
-        return [self.prompts(part, noise(4, WIDTH))]
+        return [self.prompts(part, noise(4, WIDTH).to(device_of(part)))]
 
     def test_prompts_fit_the_decoder(self, config: Any) -> None:
         for target in self.targets:

@@ -20,6 +20,7 @@ from grounding_core.checkpoint import load_weights, save_weights
 from grounding_core.hookspecs import GROUP, Kind
 from grounding_core.interfaces.component import ComponentConfig
 from grounding_core.plugins import registry
+from grounding_core.testing.away import away
 
 
 class EntryConformance(ABC):
@@ -104,7 +105,14 @@ class ComponentConformance(EntryConformance):
 
     @abstractmethod
     def train_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
-        """Everything that losses are computed from, for the same small inputs each time."""
+        """Everything that losses are computed from, for the same small inputs each time.
+
+        Inputs are where the part's weights are: :func:`device_of`.
+        """
+
+    def answer_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
+        """Everything that answers are made of where that is more, likewise."""
+        return ()
 
     @classmethod
     def make(cls, config: Any, seed: int = 0) -> nn.Module:
@@ -127,6 +135,26 @@ class ComponentConformance(EntryConformance):
             twice = [self.train_outputs(part, config) for _ in range(2)]
             for first, again in zip(*twice, strict=True):
                 self.close(first, again)
+
+    def test_computes_where_its_weights_are(self, config: Any) -> None:
+        """As it must on a GPU; see :func:`grounding_core.testing.away.away`, which needs none."""
+        part = self.make(config)
+
+        def outputs() -> list[Tensor]:
+            with torch.no_grad():
+                answers = self.answer_outputs(part, config)
+            return [*self.train_outputs(part, config), *answers]
+
+        expected = [output.detach() for output in outputs()]
+        with away() as device:
+            part.to(device)
+            found = outputs()
+            for here, there in zip(expected, found, strict=True):
+                assert there.device == device_of(part)
+                self.close(here, there.cpu())
+            trained = [output.float().sum() for output in found if output.requires_grad]
+            if trained:
+                torch.autograd.backward(trained)
 
     def test_weights_go_through_disk(self, config: Any, tmp_path: Path) -> None:
         one, other = self.make(config, seed=1), self.make(config, seed=2)
@@ -162,6 +190,12 @@ class ComponentConformance(EntryConformance):
             outline = self.outline(config)
         assert all(value.is_meta for value in outline.parameters())
         assert _count(outline) == _count(part)
+
+
+def device_of(part: nn.Module) -> torch.device:
+    """Where a part's weights are; one without any takes inputs of the CPU here."""
+    weight = next(part.parameters(), None)
+    return torch.device("cpu") if weight is None else weight.device
 
 
 def _count(module: nn.Module) -> int:

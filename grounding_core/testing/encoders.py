@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from grounding_core.hookspecs import Kind
 from grounding_core.interfaces.encoders import FrameEncoder, ImageEncoder, VideoEncoder
 from grounding_core.interfaces.specs import EncoderSpec
-from grounding_core.testing.component import ComponentConformance
+from grounding_core.testing.component import ComponentConformance, device_of
 
 SIZES = [(37, 53), (64, 24), (7, 90)]
 
@@ -46,7 +46,11 @@ class FrameEncoderConformance(ComponentConformance):
 
     def train_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
         spec = self.component().spec(config)
-        return [part([clip(spec.multiple)])]
+        return [part([clip(spec.multiple).to(device_of(part))])]
+
+    def answer_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
+        spec = self.component().spec(config)
+        return [part([clip(spec.multiple)])]  # frames come as they were decoded
 
     def test_spec_is_what_comes_out(self, part: nn.Module, spec: EncoderSpec, fewest: int) -> None:
         frames = 2 * fewest

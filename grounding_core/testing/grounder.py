@@ -13,6 +13,7 @@ from grounding_core.compose import build
 from grounding_core.config import Recipe
 from grounding_core.hookspecs import Kind
 from grounding_core.interfaces.grounder import Grounder
+from grounding_core.testing.away import away
 from grounding_core.testing.component import EntryConformance
 from grounding_core.testing.mask_decoder import video
 from grounding_core.types import GroundedText, Query
@@ -43,8 +44,13 @@ class GrounderConformance(EntryConformance):
     @classmethod
     def model(cls, config: Any) -> Grounder:
         """The model."""
+        return cls.on("cpu", config)
+
+    @classmethod
+    def on(cls, device: str, config: Any) -> Grounder:
+        """The model on a device, with the same weights each time."""
         torch.manual_seed(0)
-        return build(cls.recipe(config))
+        return build(cls.recipe(config), device=device)
 
     def same(self, a: GroundedText, b: GroundedText) -> bool:
         """Two answers that can't be told apart."""
@@ -73,6 +79,14 @@ class GrounderConformance(EntryConformance):
     def test_a_video_read_again_gives_the_same(self, model: Grounder) -> None:
         first, again = (model.ground(model.encode(video(4)), self.queries) for _ in range(2))
         assert all(self.same(a, b) for a, b in zip(first, again, strict=True))
+
+    def test_computes_where_it_is_put(self, model: Grounder, config: Any) -> None:
+        """As it must on a GPU; see :func:`grounding_core.testing.away.away`, which needs none."""
+        expected = model.ground(model.encode(video(4)), self.queries)
+        with away() as device:
+            there = self.on(str(device), config)
+            found = there.ground(there.encode(video(4)), self.queries)
+        assert all(self.same(a, b) for a, b in zip(expected, found, strict=True))
 
     def test_no_questions_no_answers(self, model: Grounder) -> None:
         assert list(model.ground(model.encode(video(2)), [])) == []

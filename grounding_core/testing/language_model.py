@@ -14,7 +14,7 @@ from grounding_core.hookspecs import Kind
 from grounding_core.interfaces.language_model import Generation, LanguageModel, Norm, Prefix
 from grounding_core.interfaces.specs import LanguageSpec
 from grounding_core.testing.adapters import noise
-from grounding_core.testing.component import ComponentConformance
+from grounding_core.testing.component import ComponentConformance, device_of
 
 SEG = "[SEG]"
 VISUAL_TOKENS = 5
@@ -73,12 +73,17 @@ class LanguageModelConformance(ComponentConformance):
         ids = torch.tensor([[*lm.tokenize(self.texts[1]), lm.token_id(SEG)]]).expand(len(rows), -1)
         learned = torch.ones_like(ids, dtype=torch.bool)
         learned[:, 0] = False
-        return lm.teach(prefix, rows, ids, learned)
+        return lm.teach(prefix, *(value.to(device_of(lm)) for value in (rows, ids, learned)))
 
     def train_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
         assert isinstance(part, LanguageModel)
-        visual = noise(1, VISUAL_TOKENS, part.spec(config).width)
+        visual = noise(1, VISUAL_TOKENS, part.spec(config).width).to(device_of(part))
         return self.taught(part, self.read(part, visual), torch.tensor([0]))
+
+    def answer_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
+        assert isinstance(part, LanguageModel)
+        visual = noise(1, VISUAL_TOKENS, part.spec(config).width).to(device_of(part))
+        return self.answer(part, self.read(part, visual), *self.texts).states
 
     # ---- words -----------------------------------------------------------------------------------
 

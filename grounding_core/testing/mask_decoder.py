@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from grounding_core.hookspecs import Kind
 from grounding_core.interfaces.mask_decoder import MaskDecoder
+from grounding_core.interfaces.spatial_prompts import Propagation, SpatialPrompts
 from grounding_core.interfaces.specs import DecoderSpec
 from grounding_core.testing.adapters import noise
-from grounding_core.testing.component import ComponentConformance
+from grounding_core.testing.component import ComponentConformance, device_of
 from grounding_core.testing.encoders import clip
 from grounding_core.video import Video
 
@@ -48,10 +50,24 @@ class MaskDecoderConformance(ComponentConformance):
 
     def train_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
         spec: DecoderSpec = self.component().spec(config)
-        frames = torch.stack([clip(2), clip(2, seed=1)])
+        frames, owner = torch.stack([clip(2), clip(2, seed=1)]), torch.tensor([0, 1, 1])
         prompts = noise(3, spec.prompt_tokens, spec.prompt_width)
-        logits, visible = part(frames, prompts, torch.tensor([0, 1, 1]))
+        logits, visible = part(*(value.to(device_of(part)) for value in (frames, prompts, owner)))
         return [logits, visible]
+
+    def answer_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
+        assert isinstance(part, MaskDecoder)
+        spec: DecoderSpec = self.component().spec(config)
+        prompts = noise(2, spec.prompt_tokens, spec.prompt_width).to(device_of(part))
+        found = [self.track(part, video(3), prompts)]
+        if isinstance(part, Propagation):
+            for pointed in (
+                SpatialPrompts(boxes=np.array([[4.0, 4, 20, 30]]), points=np.array([[[9.0, 9, 1]]])),
+                SpatialPrompts(masks=np.eye(40, 56, dtype=np.bool_)[None]),
+            ):
+                followed = part.propagate(part.open(video(3)), pointed, 1)
+                found.append(torch.stack([logits for _, logits in followed]))
+        return found
 
     # ---- answers ---------------------------------------------------------------------------------
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from grounding_core.config import Recipe
+from grounding_core.config import Prompts, Recipe
+from grounding_core.errors import GroundingError
 from grounding_core.interfaces.dataset import Sample
 from grounding_core.training.answers import answer_of
 
 END = "<|end|>"
+_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 def special_tokens(*texts: str) -> list[str]:
@@ -59,27 +61,38 @@ def recipe_with_tokenizer(
         folder: where the tokenizer goes, beside the weights; one that is there is taken.
         vocabulary: None keeps the recipe's own tokenizer.
         initial: checkpoint the run starts from; its tokenizer is taken if it has one.
+
+    Raises:
+        GroundingError: the one in the folder is another than that of ``initial``.
     """
     if vocabulary is None or recipe.language_model is None:
         return recipe
     assert recipe.prompts is not None and recipe.seg is not None
-    files = ("tokenizer.json", "tokenizer_config.json")
-    if not (folder / files[0]).is_file():
-        if initial is not None and (Path(initial) / files[0]).is_file():
+    own = folder / _FILES[0]
+    source = None if initial is None else Path(initial) / _FILES[0]
+    if source is not None and source.is_file():
+        if not own.is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            for file in files:
-                shutil.copyfile(Path(initial) / file, folder / file)
-        else:
-            prompts, token = recipe.prompts, recipe.seg.token
-            texts = [prompts.question(sample.query.kind, sample.query.text) for sample in samples]
-            texts += [
-                answer_of(sample, sample.load_truth(), prompts.short_answer(sample.query.text), token)[
-                    0
-                ].replace(token, "")
-                for sample in samples
-            ]
-            special = [*special_tokens(prompts.layout, prompts.turn), token]
-            train_tokenizer(texts, folder, vocabulary=vocabulary, special=special)
+            for file in _FILES:
+                shutil.copyfile(source.parent / file, folder / file)
+        elif own.read_bytes() != source.read_bytes():
+            raise GroundingError(
+                f"The tokenizer in {folder} is not that of {initial}: the run there began with another.",
+                "Name another run folder, or delete this one.",
+            )
+    elif not own.is_file():
+        texts = _texts(samples, recipe.prompts, recipe.seg.token)
+        special = [*special_tokens(recipe.prompts.layout, recipe.prompts.turn), recipe.seg.token]
+        train_tokenizer(texts, folder, vocabulary=vocabulary, special=special)
     part = recipe.language_model.model_copy()
     options = {**part.options, "tokenizer": str(folder)}
     return recipe.model_copy(update={"language_model": type(part)(type=part.type, **options)})
+
+
+def _texts(samples: Sequence[Sample], prompts: Prompts, seg: str) -> Iterator[str]:
+    """Questions and answers."""
+    for sample in samples:
+        yield prompts.question(sample.query.kind, sample.query.text)
+    for sample in samples:
+        answer, _ = answer_of(sample, sample.load_truth(), prompts.short_answer(sample.query.text), seg)
+        yield answer.replace(seg, "")

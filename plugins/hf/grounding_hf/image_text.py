@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from pydantic import Field
 
+from grounding_core.device import default_device
 from grounding_core.errors import CheckpointError
 from grounding_core.interfaces.component import ComponentConfig, Configured
 
@@ -74,5 +75,5 @@ class HfImageText(Configured):
                     f"{self._config.weights} is a {type(model).__name__}, which has no text tower.",
                     "Use a model with both towers, such as CLIP or SigLIP.",
                 )
-            self._parts = model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), processor
+            self._parts = model.to(default_device()).eval(), processor
         return self._parts

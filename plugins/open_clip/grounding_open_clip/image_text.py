@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from pydantic import Field
 
+from grounding_core.device import default_device
 from grounding_core.errors import CheckpointError
 from grounding_core.interfaces.component import ComponentConfig, Configured
 from grounding_open_clip.encoder import OpenClipConfig, create
@@ -77,7 +78,7 @@ class OpenClipImageText(Configured):
         if self._parts is None:
             config = self._config
             model = create(OpenClipConfig(model=config.model, pretrained=config.pretrained), text=True)
-            model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+            model = model.to(default_device()).eval()
             visual = model.visual
             preprocess = open_clip.transform.image_transform_v2(
                 open_clip.transform.PreprocessCfg(**visual.preprocess_cfg), is_train=False
