@@ -118,8 +118,18 @@ class _Away(Tensor):
     def tolist(self) -> Any:
         return self.here.tolist()
 
-    def storage(self) -> Any:  # to see which tensors share memory
-        return self.here.storage()
+    def __reduce_ex__(self, protocol: Any) -> Any:  # files hold numbers of the CPU
+        return self.here.__reduce_ex__(protocol)
+
+    # Where memory is: checkpoints ask which tensors share some.
+    def data_ptr(self) -> int:
+        return self.here.data_ptr()
+
+    def storage(self) -> Any:
+        return self.here._typed_storage()
+
+    def untyped_storage(self) -> torch.UntypedStorage:
+        return self.here.untyped_storage()
 
     def numpy(self, *, force: bool = False) -> NoReturn:
         raise TypeError(f"can't make a NumPy array of a tensor on {self.device}: send it to the CPU first")
