@@ -119,3 +119,12 @@ def test_weights_that_do_not_fit(run, clip: Path) -> None:
     code, _, err = run("ground", clip, "the cat", "--set", "checkpoint=./nowhere")
     assert code == 1
     assert "nowhere" in err
+
+
+def test_a_device_can_be_chosen(run, clip: Path, tmp_path: Path) -> None:
+    code, _, err = run("ground", clip, "the cat", "--device", "nowhere")
+    assert code == 1
+    assert "device nowhere" in err and "grounding doctor" in err
+    code, out, _ = run("ground", clip, "the cat", "--device", "cpu", "--out", "answer")
+    assert code == 0
+    assert "cat" in out

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any, NoReturn
 from unittest import mock
 
@@ -21,7 +22,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 _NAME = "away"
 _aten: Any = torch.ops.aten
 # What moves numbers from one device to another.
-_MOVES = frozenset({_aten.copy_.default, _aten._to_copy.default, _aten._copy_from.default})
+_MOVES = frozenset({_aten.copy_.default, _aten._to_copy.default})
 # A GPU takes indices from the CPU's memory.
 _INDEXED = frozenset({_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default})
 
@@ -32,8 +33,9 @@ def away() -> Iterator[torch.device]:
 
     Skips a test where PyTorch takes no such device.
     """
-    if isinstance(_LIBRARY, str):
-        pytest.skip(_LIBRARY)
+    found = _register()
+    if isinstance(found, str):
+        pytest.skip(found)
     modes, future = torch.inference_mode, torch.__future__
     swapped = future.get_swap_module_params_on_conversion()
     # As on a GPU, a parameter that is sent there stays the object that an optimizer knows.
@@ -199,7 +201,7 @@ def _copy_from(source: Tensor, target: Tensor, non_blocking: bool = False) -> Te
 
 
 def _no_grad(self: Any) -> None:
-    self.away = torch.no_grad()
+    self.away = torch.no_grad() if self.mode else nullcontext()
     self.away.__enter__()
 
 
@@ -207,8 +209,9 @@ def _grad_again(self: Any, *error: Any) -> None:
     self.away.__exit__(*error)
 
 
+@cache
 def _register() -> torch.library.Library | str:
-    """Tell PyTorch of the device; what it knows it by, or why it takes none."""
+    """Tell PyTorch of the device, for the rest of the process; what it knows it by, or why it takes none."""
     tell = getattr(backend_registration, "_setup_privateuseone_for_python_backend", None)
     if tell is None:
         return f"PyTorch {torch.__version__} takes no device that is written in Python"
@@ -222,7 +225,3 @@ def _register() -> torch.library.Library | str:
     library.impl("empty.memory_format", _empty, "PrivateUse1")
     library.impl("_copy_from", _copy_from, "PrivateUse1")
     return library
-
-
-# On import, since it has to be before the first backward pass of a process.
-_LIBRARY = _register()
