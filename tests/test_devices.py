@@ -16,7 +16,7 @@ from grounding_core import Query
 from grounding_core.device import default_device
 from grounding_core.errors import GroundingError
 from grounding_core.model import GroundingModel
-from grounding_core.testing.away import away
+from grounding_core.testing.away import Recording, away
 from grounding_core.training.config import TrainConfig
 from grounding_core.training.loop import train
 
@@ -64,6 +64,23 @@ def test_the_device_that_is_not_there_acts_as_a_gpu_does() -> None:
         assert layer.weight.grad is not None and layer.weight.grad.device == device
         assert not torch.equal(layer.weight.detach().cpu(), before)
     assert not torch.accelerator.is_available() or torch.cuda.is_available()
+
+
+def test_what_a_cuda_graph_can_not_hold_is_refused() -> None:
+    with away() as device:
+        there = torch.arange(4.0, device=device)
+        place = torch.ones(1, dtype=torch.long, device=device)
+        with Recording():
+            there.index_copy_(0, place, there[3:] * 2)
+            for waits in (
+                there.sum().item,
+                there.cpu,
+                lambda: there[there > 1],
+                lambda: torch.tensor([1.0]).to(device),
+            ):
+                with pytest.raises(RuntimeError, match="recorded"):
+                    waits()
+        assert there.tolist() == [0, 6, 2, 3]
 
 
 @pytest.mark.parametrize("name", ["videoglamm-tiny", "chunked"])

@@ -25,6 +25,16 @@ _aten: Any = torch.ops.aten
 _MOVES = frozenset({_aten.copy_.default, _aten._to_copy.default})
 # A GPU takes indices from the CPU's memory.
 _INDEXED = frozenset({_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default})
+# What Python has to know the result of, or its shape.
+_WAITS = frozenset(
+    {
+        _aten._local_scalar_dense.default,
+        _aten.nonzero.default,
+        _aten.masked_select.default,
+        _aten.equal.default,
+        _aten.repeat_interleave.Tensor,
+    }
+)
 
 
 @contextmanager
@@ -52,6 +62,28 @@ def away() -> Iterator[torch.device]:
             yield torch.device(_NAME, 0)
         finally:
             future.set_swap_module_params_on_conversion(swapped)
+
+
+class Recording(TorchDispatchMode):
+    """Refuses what can't be recorded as a CUDA graph: to wait for numbers, and to send some.
+
+    Entered within :func:`away`.
+    """
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        places = {leaf.device.type for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        if operation in _MOVES and kwargs.get("device") is not None:
+            places.add(torch.device(kwargs["device"]).type)
+        sends = operation in _MOVES and len(places) > 1
+        picks = operation in _INDEXED and any(
+            index is not None and index.dtype == torch.bool for index in args[1]
+        )
+        if sends or picks or operation in _WAITS:
+            raise RuntimeError(f"{operation} can't be recorded as a CUDA graph")
+        return operation(*args, **kwargs)
 
 
 class _Module:

@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from grounding_core.decoding import FixedSteps
 from grounding_core.errors import GroundingError
 from grounding_core.hookspecs import Kind
 from grounding_core.interfaces.language_model import Generation, LanguageModel, Norm, Prefix
 from grounding_core.interfaces.specs import LanguageSpec
 from grounding_core.testing.adapters import noise
+from grounding_core.testing.away import Recording, away
 from grounding_core.testing.component import ComponentConformance, device_of
 
 SEG = "[SEG]"
@@ -134,20 +136,37 @@ class LanguageModelConformance(ComponentConformance):
 
     def test_steps_of_fixed_shapes_give_the_same_answers(self, config: Any, visual: Tensor) -> None:
         """:meth:`~grounding_core.interfaces.language_model.LanguageModel.use_cuda_graphs`."""
-        answers = []
-        for fixed in (False, True):
-            torch.manual_seed(0)
-            lm = self.with_norm(config, "before").eval()
-            if fixed:
-                try:
-                    lm.use_cuda_graphs()
-                except GroundingError as refused:
-                    pytest.skip(str(refused))
-            with torch.no_grad():
-                answers.append(self.answer(lm, self.read(lm, visual[:1]), *self.texts))
-        assert answers[0].ids == answers[1].ids
-        for growing, still in zip(answers[0].states, answers[1].states, strict=True):
-            self.close(growing, still)
+        torch.manual_seed(0)
+        lm = self.with_norm(config, "before").eval()
+        with torch.no_grad():
+            growing = self.answer(lm, self.read(lm, visual[:1]), *self.texts)
+            _use_cuda_graphs(lm)
+            fixed = self.answer(lm, self.read(lm, visual[:1]), *self.texts)
+        assert growing.ids == fixed.ids
+        for one, other in zip(growing.states, fixed.states, strict=True):
+            self.close(one, other)
+
+    def test_steps_of_fixed_shapes_can_be_recorded(
+        self, config: Any, visual: Tensor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A step waits for no number and sends none: a GPU can record it."""
+        lm = self.make(config)
+        assert isinstance(lm, LanguageModel)
+        _use_cuda_graphs(lm)
+        steps = 0
+
+        def recorded(self: FixedSteps) -> None:
+            nonlocal steps
+            steps += 1
+            with Recording():
+                compute(self)
+
+        compute = FixedSteps._compute
+        monkeypatch.setattr(FixedSteps, "_compute", recorded)
+        with away() as device, torch.no_grad():
+            lm.to(device)
+            self.answer(lm, self.read(lm, visual[:1].to(device)), *self.texts)
+        assert steps
 
     def test_teaching_sees_what_answering_saw(self, part: LanguageModel, visual: Tensor) -> None:
         """The same tokens, read at once, give the same choices and the same states."""
@@ -212,3 +231,10 @@ class LanguageModelConformance(ComponentConformance):
             found.append((logits.detach(), own.grad))
         for plain, saving in zip(*found, strict=True):
             self.close(plain, saving)
+
+
+def _use_cuda_graphs(lm: LanguageModel) -> None:
+    try:
+        lm.use_cuda_graphs()
+    except GroundingError as refused:
+        pytest.skip(str(refused))
