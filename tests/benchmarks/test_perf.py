@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from official_layouts import write_mp4
 
+from grounding_core.plugins import registry
+
 PROGRAMS = {
     "training": ("--questions", "2", "--tokens", "4"),
     "kernels": ("--variants", "channels-last,bf16", "--frames", "2", "--rounds", "1"),
@@ -35,3 +37,28 @@ def test_a_program_prints_and_keeps_its_figures(name: str, tmp_path: Path) -> No
     for figure in found["figures"]:
         assert figure["ratio"] > 0 and figure["slow"] and figure["fast"]
         assert figure["what"].split()[0] in ran.stdout
+
+
+@pytest.mark.slow
+def test_a_training_is_told_from_a_few_steps(tmp_path: Path) -> None:
+    stages = [
+        {"name": "places", "objective": "words", "steps": 600, "videos": 2},
+        {
+            "name": "talk",
+            "steps": 60,
+            "videos": 2,
+            "queries": 2,
+            "losses": {"bce": 0, "dice": 0, "visible": 0},
+        },
+    ]
+    registry().load("dataset", "sprites")().prepare(tmp_path, split="val", videos=3)
+    options = ["--set", f"training.stages={json.dumps(stages)}", "--steps", "2", "--data-root", tmp_path]
+    command = [sys.executable, "-m", "benchmarks.perf.curriculum", *options, "--out", tmp_path / "out"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads((tmp_path / "out" / "curriculum.json").read_text())["stages"]
+    assert [(row["stage"], row["steps"]) for row in found] == [("places", 600), ("talk", 60)]
+    for row in found:
+        assert row["minutes"] == pytest.approx(row["steps"] * row["seconds a step"] / 60, abs=0.06)
+        assert row["operations a step"] > 100
+    assert "hours here" in ran.stdout
