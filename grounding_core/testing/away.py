@@ -1,7 +1,8 @@
 """A device that is not there: finds on any machine what would mix devices on a GPU.
 
 Its tensors hold numbers of the CPU's, but say that they are elsewhere: an operation on tensors of both places
-fails as it does on a GPU, and so does making NumPy arrays of them. Results are the CPU's to the bit.
+fails as it does on a GPU, and so does making NumPy arrays of them. Results are the CPU's but for last bits:
+PyTorch takes other kernels here and there, for attention above all.
 """
 
 from __future__ import annotations

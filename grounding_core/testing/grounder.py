@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 
@@ -86,7 +87,11 @@ class GrounderConformance(EntryConformance):
         with away() as device:
             there = self.on(str(device), config)
             found = there.ground(there.encode(video(4)), self.queries)
-        assert all(self.same(a, b) for a, b in zip(expected, found, strict=True))
+        # Kernels may differ in a last bit, and so masks in single pixels.
+        for one, other in zip(expected, found, strict=True):
+            assert (one.text, one.spans) == (other.text, other.spans)
+            for a, b in zip(one.tracks, other.tracks, strict=True):
+                assert np.mean(a.masks() != b.masks()) < 0.01
 
     def test_no_questions_no_answers(self, model: Grounder) -> None:
         assert list(model.ground(model.encode(video(2)), [])) == []
