@@ -18,12 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.run import WRONG_USE
-from benchmarks.units import Unit, find_units, names
+from benchmarks.units import Unit, by_source, find_units, names
 from grounding_core.cli.options import SetOption
 from grounding_core.cli.progress import progress_bars
 from grounding_core.config import Recipe
 from grounding_core.errors import DataError, GroundingError
-from grounding_core.interfaces.dataset import Sample
 from grounding_core.training.config import TrainConfig
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -128,9 +127,7 @@ def _train_and_score(
         if found["settings"] != settings:
             raise DataError(f"{folder} holds a run with other settings.", "Name another folder with --out.")
         return dict(found["measures"])
-    sources: dict[tuple[str, str], list[Sample]] = {}
-    for unit in learned:
-        sources.setdefault((unit.dataset, unit.task), []).extend(unit.samples)
+    sources = by_source(learned)
     checkpoint = train(recipe, recipe.training or TrainConfig(), sources, folder, initial=initial)
     trained = [f"checkpoint={checkpoint}"]
     if (checkpoint / "tokenizer.json").is_file():

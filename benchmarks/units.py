@@ -96,6 +96,14 @@ def find_units(
     return _select(units, selection)
 
 
+def by_source(units: Sequence[Unit]) -> dict[tuple[str, str], list[Sample]]:
+    """(data set, task) -> samples of all its units, as training takes them."""
+    found: dict[tuple[str, str], list[Sample]] = {}
+    for unit in units:
+        found.setdefault((unit.dataset, unit.task), []).extend(unit.samples)
+    return found
+
+
 def _select(units: Sequence[Unit], selection: Selection) -> list[Unit]:
     known = {sample.id for unit in units for sample in unit.whole}
     unknown = [id for id in selection.ids if id not in known]

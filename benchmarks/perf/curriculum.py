@@ -22,7 +22,7 @@ from rich.table import Table
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.perf.measure import machine
-from benchmarks.units import find_units, names
+from benchmarks.units import by_source, find_units, names
 from grounding_core import DEFAULT_RECIPE
 from grounding_core.cli.options import SetOption
 from grounding_core.cli.progress import progress_bars
@@ -93,11 +93,9 @@ def measure(
     """Print the time of a step, and of all steps, of each stage."""
     loaded = Recipe.load(recipe, overrides or ())
     config = loaded.training or TrainConfig()
-    sources: dict[tuple[str, str], list[Sample]] = {}
     with progress_bars() as preparing:
         units = find_units(TASKS, names(data, "data set"), data_root=data_root, preparing=preparing)
-    for unit in units:
-        sources.setdefault((unit.dataset, unit.task), []).extend(unit.samples)
+    sources = by_source(units)
     few = {"steps": steps, "decay": 0, "warmup": 1, "lr": 1e-9, "validate_every": steps}
     rows: list[dict[str, Any]] = []
     with TemporaryDirectory() as work:

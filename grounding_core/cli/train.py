@@ -12,7 +12,6 @@ from grounding_core.cli.options import RecipeArgument, SetOption
 
 if TYPE_CHECKING:
     from benchmarks.units import Unit
-    from grounding_core.interfaces.dataset import Sample
 
 TASKS = "refseg,gcg"
 
@@ -37,6 +36,7 @@ def train(
     ] = None,
 ) -> None:
     """Train a recipe as its `training` section says, or go on with a run."""
+    from benchmarks.units import by_source
     from grounding_core.compose import plan
     from grounding_core.config import Recipe
     from grounding_core.training.config import TrainConfig
@@ -45,9 +45,7 @@ def train(
     config = loaded.training or TrainConfig()
     if config.tokenizer_vocabulary is None:
         plan(loaded)
-    sources: dict[tuple[str, str], list[Sample]] = {}
-    for unit in _units(data, "train", tasks, data_root):
-        sources.setdefault((unit.dataset, unit.task), []).extend(unit.samples)
+    sources = by_source(_units(data, "train", tasks, data_root))
     validator = None
     if validation:
         from benchmarks.validation import Validation
