@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from servers import Listener, listening
 
 
 @pytest.fixture
 def hub() -> Iterator[str]:
     """The address of a server on this machine that answers as a hub would."""
 
-    class Answers(http.server.BaseHTTPRequestHandler):
+    class Answers(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
             self.send_response(200)
             self.end_headers()
@@ -26,11 +26,8 @@ def hub() -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""
 
-    server = http.server.HTTPServer(("127.0.0.1", 0), Answers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with listening(Listener(Answers)) as server:
+        yield server.url
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -8,9 +8,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from servers import Listener, listening
 from small import small_model
 
 import grounding_core as gc
@@ -155,10 +155,8 @@ class Hub(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub() -> Iterator[tuple[str, dict[str, bytes]]]:
     handler = type("Mine", (Hub,), {"files": {}})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", handler.files
-    server.shutdown()
+    with listening(Listener(handler)) as server:
+        yield server.url, handler.files
 
 
 def run(code: str, hub: str, home: Path, **more: str) -> subprocess.CompletedProcess[str]:

@@ -1,10 +1,14 @@
 """Fixtures of the benchmarks' tests."""
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from harness import Harness
+from model_server import Handler, Server
 from official_layouts import write_official
+from servers import listening
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +26,14 @@ def golden(shared: Path) -> Path:
 @pytest.fixture
 def harness(tmp_path: Path) -> Harness:
     return Harness(tmp_path)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    """Starts an endpoint that does these things in turn."""
+    with ExitStack() as servers:
+
+        def start(*acts: Callable[[Handler], None]) -> Server:
+            return servers.enter_context(listening(Server(*acts)))
+
+        yield start

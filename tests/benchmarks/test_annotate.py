@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from model_server import Handler, Server, fails, says
 from PIL import Image
-from test_clair import Handler, Server, fails, says, serve  # noqa: F401
 
 from benchmarks.annotate.checking import Marks
 from benchmarks.annotate.items import Item, Source, Thing, View
@@ -113,7 +113,7 @@ def test_classes_with_masks_and_boxes_without_a_model(classes: Path) -> None:
 
 def test_answers_are_checked_and_refused_ones_asked_for_again(
     classes: Path,
-    serve: Callable[..., Server],  # noqa: F811
+    serve: Callable[..., Server],
 ) -> None:
     """One that is throttled, one that is no JSON, one with wrong ids; then a good one for each video."""
     server = serve(
@@ -131,7 +131,7 @@ def test_answers_are_checked_and_refused_ones_asked_for_again(
 
 def test_an_endpoint_that_hangs_or_garbles_is_asked_again(
     classes: Path,
-    serve: Callable[..., Server],  # noqa: F811
+    serve: Callable[..., Server],
 ) -> None:
     def hangs(handler: Handler) -> None:
         time.sleep(1.5)
@@ -150,7 +150,7 @@ def test_an_endpoint_that_hangs_or_garbles_is_asked_again(
 
 def test_what_is_never_answered_well_is_set_aside_with_the_reason(
     classes: Path,
-    serve: Callable[..., Server],  # noqa: F811
+    serve: Callable[..., Server],
 ) -> None:
     server = serve(says(GOOD), says("[A cat](0).\nLEFT OUT: 7"))
     manifest = run(classes, composer=endpoint(server), tries=2)
@@ -163,7 +163,7 @@ def test_what_is_never_answered_well_is_set_aside_with_the_reason(
 
 def test_objects_are_described_from_crops_and_the_caption_composed_of_that(
     classes: Path,
-    serve: Callable[..., Server],  # noqa: F811
+    serve: Callable[..., Server],
 ) -> None:
     def answers(handler: Handler) -> None:
         content = handler.server.asked[-1]["messages"][-1]["content"]
@@ -182,7 +182,7 @@ def test_objects_are_described_from_crops_and_the_caption_composed_of_that(
 
 def test_a_run_that_breaks_off_goes_on_where_it_was(
     classes: Path,
-    serve: Callable[..., Server],  # noqa: F811
+    serve: Callable[..., Server],
 ) -> None:
     broken = serve(says(GOOD), fails(403))
     with pytest.raises(GroundingError, match="HTTP 403"):

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from model_server import Handler, Server, says
 from test_annotate import FRAMES, GOOD, SIZE, classes, endpoint, found, rle, run, square  # noqa: F401
-from test_clair import Handler, Server, says, serve  # noqa: F401
 
 from benchmarks.annotate.items import Item, Thing, View
 from benchmarks.annotate.pipeline import AnnotateConfig, annotate
@@ -257,7 +257,7 @@ def test_steps_that_nobody_offers_and_wrong_options_are_named() -> None:
 
 def test_a_killed_run_loses_the_item_in_hand_at_most(
     classes: Path,  # noqa: F811
-    serve: Callable[..., Server],  # noqa: F811
+    serve: Callable[..., Server],
 ) -> None:
     """SIGKILL while the second video's answer is awaited; the rerun asks for that one alone."""
 
@@ -292,7 +292,7 @@ def test_a_killed_run_loses_the_item_in_hand_at_most(
 @pytest.mark.slow
 def test_on_ray_as_here_and_a_worker_that_dies_is_replaced(
     classes: Path,  # noqa: F811
-    serve: Callable[..., Server],  # noqa: F811
+    serve: Callable[..., Server],
 ) -> None:
     pytest.importorskip("ray")
     run(classes, questions={"type": "masks"})
