@@ -74,10 +74,6 @@ def ablate(
     """Train variants of a recipe alike, score each, print the table."""
     try:
         ablation = read_ablation(file)
-        if initial is not None:
-            from grounding_core.training.initial import initial_checkpoint
-
-            initial = initial_checkpoint(initial)
         learned, scored = (_units(specs, tasks, data_root) for specs in (data, validation))
         rows = {
             f"{name}/{seed}": _train_and_score(

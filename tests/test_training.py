@@ -75,7 +75,7 @@ def test_a_run_starts_from_a_folder_or_a_recipe(tmp_path: Path) -> None:
 def test_a_run_that_began_with_another_tokenizer_is_refused(samples: list[Sample], tmp_path: Path) -> None:
     train_tokenizer(["red cat"], tmp_path / "checkpoint", vocabulary=300, special=["<|end|>"])
     with pytest.raises(GroundingError, match=r"is not that of .*videoglamm-tiny: the run there began"):
-        train(recipe(), CONFIG, sources(samples), tmp_path, initial=initial_checkpoint(DEFAULT_RECIPE))
+        train(recipe(), CONFIG, sources(samples), tmp_path, initial=DEFAULT_RECIPE)
 
 
 def broken(sample: Sample) -> Sample:

@@ -98,7 +98,7 @@ class Training:
     Attributes:
         recipe: with its overrides.
         stage: its stage, with steps and seed.
-        initial: weights that it starts from.
+        initial: what it starts from: a folder with weights, or a recipe that names one.
         scored: captions with masks, of the validation split.
     """
 
@@ -142,8 +142,13 @@ class Training:
 
         result = folder / "result.json"
         shown = [sample.id for sample in self.scored.samples]
-        settings = [self.stage.model_dump(mode="json"), [sample.id for sample in samples], shown]
-        settings = json.loads(json.dumps(settings))
+        settings = {
+            "recipe": self.recipe.fingerprint(),
+            "from": self.initial,
+            "stage": self.stage.model_dump(mode="json"),
+            "samples": [sample.id for sample in samples],
+            "scored": shown,
+        }
         if result.is_file():
             kept: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
             if kept["settings"] != settings:
@@ -210,7 +215,11 @@ def main(
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of each model.")] = 600,
     initial: Annotated[
         str | None,
-        typer.Option("--from", metavar="FOLDER", help="Checkpoint to start from; default: the recipe's."),
+        typer.Option(
+            "--from",
+            metavar="FOLDER|RECIPE",
+            help="Checkpoint to start from, or a recipe with one; default: the recipe's own.",
+        ),
     ] = None,
     made: Annotated[Path | None, typer.Option(help="Data root that `grounding annotate` wrote.")] = None,
     image_text: Annotated[

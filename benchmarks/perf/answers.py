@@ -15,9 +15,10 @@ from unittest.mock import patch
 import torch
 import typer
 
-from benchmarks.perf.measure import Figure, best, clock, device, report
+from benchmarks.perf.measure import Figure, best, clock, report
 from grounding_core.compose import build_composed, plan
 from grounding_core.config import VISUAL, Recipe
+from grounding_core.device import default_device
 from grounding_core.model import GroundingModel
 from grounding_core.types import Query
 
@@ -49,7 +50,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def make_model() -> GroundingModel:
     """The tiny recipe's classes at SIZES, with random weights."""
     torch.manual_seed(0)
-    return build_composed(plan(Recipe.load("videoglamm-tiny", SIZES)), weights=False).to(device())
+    return build_composed(plan(Recipe.load("videoglamm-tiny", SIZES)), weights=False).to(default_device())
 
 
 class Reference:

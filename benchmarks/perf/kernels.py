@@ -17,9 +17,10 @@ from unittest.mock import patch
 import torch
 import typer
 
-from benchmarks.perf.measure import Figure, best, clock, device, report
+from benchmarks.perf.measure import Figure, best, clock, report
 from grounding_core.compose import build_composed, plan
 from grounding_core.config import Recipe
+from grounding_core.device import default_device
 from grounding_core.interfaces.language_model import LanguageModel
 
 TOKENS = 64
@@ -50,7 +51,7 @@ def measure(
 ) -> None:
     """Print how much faster each variant is; below 1 it is slower."""
     torch.manual_seed(0)
-    model = build_composed(plan(Recipe.load(recipe, ["checkpoint=null"])), weights=False).to(device())
+    model = build_composed(plan(Recipe.load(recipe, ["checkpoint=null"])), weights=False).to(default_device())
     decoder: Any = model.mask_decoder
     pixels = torch.randn(frames, 3, decoder.size, decoder.size, device=model.device)
     figures, notes = [], []
@@ -83,7 +84,7 @@ def _recorded(lm: LanguageModel, rounds: int) -> Figure:
         lm.use_cuda_graphs()
         answer()
         fast = best(answer, rounds)
-    how = "CUDA graph" if device() == "cuda" else "fixed shapes, no GPU to record on"
+    how = "CUDA graph" if default_device() != "cpu" else "fixed shapes, no GPU to record on"
     return Figure(f"answer of {TOKENS} tokens, {how}", f"{plain:.3f} s", f"{fast:.3f} s", plain / fast)
 
 

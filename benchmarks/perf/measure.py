@@ -56,17 +56,10 @@ def clock(work: Callable[[], Any]) -> tuple[float, Any]:
     return now() - start, result
 
 
-def device() -> str:
-    """Where the programs run what they measure."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def _clock() -> tuple[Callable[[], float], Callable[[], Any]]:
     import torch
 
-    if device() == "cuda":
+    if torch.cuda.is_available():
         return time.perf_counter, torch.cuda.synchronize
     return time.process_time, lambda: None
 

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 import typer
 
-from benchmarks.perf.measure import Figure, clock, device, report
+from benchmarks.perf.measure import Figure, clock, report
 from grounding_core.compose import plan
 from grounding_core.config import Recipe
+from grounding_core.device import default_device
 from grounding_core.video import Video
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -57,7 +58,7 @@ def _exhaust(decoder: Any, video: Video, prompts: torch.Tensor) -> None:
 @torch.inference_mode()
 def cost(decoder: Any, video: Video, objects: int) -> tuple[float, float, float]:
     """Seconds of one pass: in all, in memory attention, in image features."""
-    prompts = torch.randn(objects, 1, decoder.spec(decoder.config).prompt_width, device=device())
+    prompts = torch.randn(objects, 1, decoder.spec(decoder.config).prompt_width, device=default_device())
     run: Callable[[], Any] = partial(_exhaust, decoder, video, prompts)
     with (
         timed(decoder.network.memory_attention, "forward") as attention,
@@ -79,7 +80,7 @@ def measure(
     planned = plan(Recipe.load(recipe, options))
     torch.manual_seed(0)
     decoder: Any = planned.parts["mask_decoder"].component(planned.parts["mask_decoder"].config)
-    decoder = decoder.to(device()).eval()
+    decoder = decoder.to(default_device()).eval()
     rng = np.random.default_rng(0)
     video = Video.open(rng.integers(0, 255, (frames, 360, 640, 3), dtype=np.uint8))
     cost(decoder, Video.open(video.frames([0])), 1)  # first calls are slower

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.perf.answers import make_model
-from benchmarks.perf.measure import Figure, best, device, report
+from benchmarks.perf.measure import Figure, best, report
+from grounding_core.device import default_device
 from grounding_core.interfaces.language_model import LanguageModel
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -61,10 +62,12 @@ def measure(
     model = make_model()
     lm = model.language_model.train()
     specs, count = model.plan.specs["language_model"], sum(model.plan.visual_tokens.values())
-    visual = torch.randn(1, count, specs.width, device=device())
-    ids = torch.randint(0, len(lm.embeddings()), (questions, tokens), device=device())
-    alone = partial(loss_of, lm, visual.expand(questions, -1, -1), torch.arange(questions).to(device()), ids)
-    shared = partial(loss_of, lm, visual, torch.zeros(questions).long().to(device()), ids)
+    visual = torch.randn(1, count, specs.width, device=default_device())
+    ids = torch.randint(0, len(lm.embeddings()), (questions, tokens), device=default_device())
+    alone = partial(
+        loss_of, lm, visual.expand(questions, -1, -1), torch.arange(questions).to(default_device()), ids
+    )
+    shared = partial(loss_of, lm, visual, torch.zeros(questions).long().to(default_device()), ids)
     (one, large), (same, small) = read(alone), read(shared)
     assert abs(one - same) < 1e-4, "both ways must give the same loss"
     slow, fast = (best(partial(gradients, way), rounds) for way in (alone, shared))

@@ -54,11 +54,8 @@ def train(
     # Only now torch: what can be wrong above is said at once.
     from accelerate import PartialState
 
-    from grounding_core.training.initial import initial_checkpoint
     from grounding_core.training.loop import train as run
 
-    if initial is not None:
-        initial = initial_checkpoint(initial)
     folder = run(loaded, config, sources, out, validator=validator, initial=initial)
     if PartialState().is_main_process:
         print(f"checkpoint: {folder}")

@@ -29,6 +29,7 @@ from grounding_core.training.aligned import Aligned
 from grounding_core.training.answers import Answers
 from grounding_core.training.config import TrainConfig
 from grounding_core.training.data import FileIds, Pool, Schedule, Sources, pool
+from grounding_core.training.initial import initial_checkpoint
 from grounding_core.training.journal import Journal, line, mean
 from grounding_core.training.objective import Objective
 from grounding_core.training.parts import choose_parts, parameter_groups, recompute_activations
@@ -69,14 +70,17 @@ def train(
         out: run folder. In it, or in each stage's folder: ``checkpoint/`` (weights and tokenizer),
             ``best/`` (the checkpoint of the best validation), ``state/``, ``metrics.jsonl``, ``pictures/``.
         validator: judges the model as it goes.
-        initial: checkpoint folder to start from instead (fine-tuning).
+        initial: what to start from instead (fine-tuning): a folder with weights, or a recipe that names one.
 
     Returns:
         The folder of the last checkpoint.
 
     Raises:
+        CheckpointError: ``initial`` is neither, before anything is written.
         GroundingError: no samples, a loss that is not finite, or too many videos that fail to decode.
     """
+    if initial is not None:
+        initial = initial_checkpoint(initial)
     stages = config.staged()
     files: dict[str, FileIds] = {}
     found = [pool(sources, stage, files) for stage in stages]

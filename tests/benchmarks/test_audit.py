@@ -240,6 +240,8 @@ def test_sets_are_trained_on_alike_and_scored_by_phrases(
     assert weights.stat().st_mtime_ns == written, "what is done is kept"
     with pytest.raises(DataError, match="other settings"):
         run("--steps", "2")
+    with pytest.raises(DataError, match="other settings"):
+        run("--steps", "1", "--from", str(tmp_path / "out/noisy/checkpoint"))
     with pytest.raises(DataError, match="no stage 'none'"):
         run("--stage", "none")
     with pytest.raises(RecipeError, match=r"training\.prompts\.lr"):
