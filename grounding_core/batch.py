@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 
@@ -22,7 +23,12 @@ class Batch:
         learned: (n, s) True on the tokens of the answer.
         seg: (k, 2) sequence and position of the state behind each object's prompt.
         masks: (k, t, H, W) target masks on ``mask_frames``; negative pixels are ignored.
-        visual: (b, m, dl) visual tokens of the videos, where they are known; they take the clips' place.
+        visual: b tensors (m, dl), visual tokens of the videos, where they are known; they take the clips'
+            place.
+        stills: of each of the b videos, whether it is a single image, which a model may encode in another
+            way; empty: none is.
+        together: whether all sequences are read in one go. Where processes share weights, all must ask for
+            them equally often.
     """
 
     clips: Sequence[Tensor]
@@ -33,12 +39,44 @@ class Batch:
     learned: Tensor
     seg: Tensor
     masks: Tensor
-    visual: Tensor | None = None
+    visual: Sequence[Tensor] = ()
+    stills: Sequence[bool] = ()
+    together: bool = False
+
+    def kinds(self) -> list[tuple[Tensor, Batch]]:
+        """Videos and single images apart: the indices of the objects in each, and its own batch."""
+        if len(set(self.stills)) < 2:
+            return [(torch.arange(len(self.seg)), self)]
+        parts = []
+        for kind in (False, True):
+            chosen = [i for i, still in enumerate(self.stills) if still == kind]
+            videos = torch.tensor(chosen, device=self.rows.device)
+            sequences = torch.isin(self.rows, videos).nonzero()[:, 0]
+            objects = torch.isin(self.seg[:, 0], sequences).nonzero()[:, 0]
+            own = replace(
+                self,
+                clips=[self.clips[i] for i in chosen] if self.clips else [],
+                visual=[self.visual[i] for i in chosen] if self.visual else [],
+                stills=[kind] * len(chosen),
+                mask_frames=self.mask_frames[videos],
+                rows=torch.searchsorted(videos, self.rows[sequences]),
+                ids=self.ids[sequences],
+                lengths=self.lengths[sequences],
+                learned=self.learned[sequences],
+                seg=torch.stack(
+                    [torch.searchsorted(sequences, self.seg[objects, 0]), self.seg[objects, 1]], dim=1
+                ),
+                masks=self.masks[objects] if len(self.masks) else self.masks,
+            )
+            parts.append((objects, own))
+        return parts
 
     def buckets(self) -> list[Tensor]:
         """Indices of short and of long sequences: read apart, where padding them together would cost more."""
         ordered, order = self.lengths.sort()
         count = len(ordered)
+        if self.together:
+            return [order]
         padded = [int(i * ordered[max(i - 1, 0)] + (count - i) * ordered[-1]) for i in range(count)]
         split = min(range(count), key=padded.__getitem__)
         return [part for part in (order[:split], order[split:]) if len(part)]

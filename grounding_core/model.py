@@ -364,10 +364,22 @@ class GroundingModel(nn.Module):
             batch: what to read.
             masks: False leaves the mask decoder out.
         """
-        if batch.visual is None:
-            prefix, visual = self.read(batch.clips)
+        objects, own = zip(*batch.kinds(), strict=True)
+        read = [self._teach(one) for one in own]
+        prompts = torch.cat([prompts for *_, prompts in read])[torch.cat(objects).argsort()]
+        found = prompts.new_zeros((0, 0, 0, 0)), prompts.new_zeros((0, 0))
+        if masks:
+            found = self.mask_decoder(batch.mask_frames, prompts, batch.rows[batch.seg[:, 0]])
+        tokens, targets = (torch.cat(part) for part in list(zip(*read, strict=True))[:2])
+        return Outputs(tokens, targets, prompts, *found)
+
+    def _teach(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Token logits, their targets, and mask prompts of a batch that holds videos or images, not both."""
+        if batch.visual:
+            visual = torch.stack(list(batch.visual))
+            prefix = self.read_tokens(visual)
         else:
-            prefix, visual = self.read_tokens(batch.visual), batch.visual
+            prefix, visual = self.read(batch.clips, single_image=bool(batch.stills) and batch.stills[0])
         rows = batch.rows if prefix.rows > 1 else torch.zeros_like(batch.rows)
         tokens, targets, states = [], [], []
         for group in batch.buckets():
@@ -383,10 +395,7 @@ class GroundingModel(nn.Module):
         prompts = self.mask_prompts(
             torch.cat([state for _, state in states])[order], visual[rows[batch.seg[:, 0]]]
         )
-        found = prompts.new_zeros((0, 0, 0, 0)), prompts.new_zeros((0, 0))
-        if masks:
-            found = self.mask_decoder(batch.mask_frames, prompts, batch.rows[batch.seg[:, 0]])
-        return Outputs(torch.cat(tokens), torch.cat(targets), prompts, *found)
+        return torch.cat(tokens), torch.cat(targets), prompts
 
     def fingerprint(self) -> dict[str, str]:
         """What must be equal for two runs to give the same predictions."""

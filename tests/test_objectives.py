@@ -19,12 +19,13 @@ from grounding_core.training.aligned import Aligned
 from grounding_core.training.answers import AnswerItems, Answers, Names, collate, lookup
 from grounding_core.training.config import LossWeights
 from grounding_core.training.data import by_video
-from grounding_core.training.losses import losses, mask_bce, mask_dice
+from grounding_core.training.losses import losses, mask_bce, mask_dice, mask_losses
 from grounding_core.training.parts import recompute_activations
 from grounding_core.training.prompts import Prompts
 from grounding_core.training.vocabulary import clauses, save_word_prompts
 from grounding_core.training.words import Words
 from grounding_core.types import GroundedText, Span
+from grounding_core.video import Video
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +251,66 @@ def test_videos_of_different_sizes_meet_in_one_batch(samples: list[Sample], tmp_
     assert (own[:, :, 64:] == -1).all() and (own[:, :, :64, 96:] == -1).all()
     assert torch.equal(own[:, :, :64, :96] > 0, torch.stack([torch.from_numpy(m) > 0 for m in cut.masks]))
     assert torch.isfinite(losses(model(batch), batch, CONFIG.losses)["total"])
+
+
+def test_frames_and_pixels_that_nobody_annotated_teach_nothing(samples: list[Sample], tmp_path: Path) -> None:
+    model = small_model(tmp_path).train()
+    caption = next(sample for sample in samples if sample.query.kind == "describe")
+    whole = caption.load_truth()
+    size, length = whole.tracks[0].size, len(whole.tracks[0])
+    seen = whole.tracks[0].visible()[0]
+    half = np.zeros(size, dtype=bool)
+    half[: size[0] // 2] = True
+    void = MaskTrack.from_masks(0, [half] * length)
+    sparse = replace(caption, load_truth=lambda: replace(whole, annotated=(seen,), ignored=void))
+    shown = torch.from_numpy(caption.open_video().frames([seen] * CONFIG.mask_frames))
+    answers = AnswerItems([[sparse]], model, CONFIG)[(0, 0)]
+    prompts = Prompts(model, CONFIG.model_copy(update={"objective": "prompts"}), [[sparse]]).items[(0, 0)]
+    assert not isinstance(answers, str) and torch.equal(answers.mask_frames, shown)
+    assert torch.equal(prompts.frames, shown)
+    both = [caption, replace(sparse, id="sparse")]
+    item = AnswerItems([both], model, CONFIG.model_copy(update={"mask_frames": length}))[(0, 0)]
+    assert not isinstance(item, str)
+    count, lower = len(whole.tracks), size[0] // 2
+    free, taught = collate([item], model).masks.split(count)
+    others = [i for i in range(length) if i != seen]
+    assert (free >= 0).all() and (taught[:, seen, lower:] >= 0).all()
+    assert (taught[:, :, :lower] == -1).all() and (taught[:, others] == -1).all()
+    logits, score = (torch.zeros(shape, requires_grad=True) for shape in (free.shape, free.shape[:2]))
+    torch.stack(list(mask_losses(logits, score, taught, CONFIG.losses).values())).sum().backward()
+    assert logits.grad is not None and score.grad is not None
+    assert bool(logits.grad[:, seen, lower:].any()) and bool(score.grad[:, seen].any())
+    logits.grad[:, seen, lower:] = 0
+    assert not logits.grad.any() and not score.grad[:, others].any()
+
+
+def test_single_images_are_taught_as_they_are_read(samples: list[Sample], tmp_path: Path) -> None:
+    """By the image branch alone, also beside videos in one batch."""
+    model = small_model(tmp_path, "sampling.single_image=image_branch").eval()
+    first, second = by_video(samples)[:2]
+
+    def as_image(sample: Sample) -> Sample:
+        truth, still = sample.load_truth(), sample.open_video().frames([0])
+        tracks = tuple(MaskTrack(track.id, track.size, track.frames[:1]) for track in truth.tracks)
+        return replace(
+            sample, open_video=lambda: Video.open(still), load_truth=lambda: replace(truth, tracks=tracks)
+        )
+
+    items = AnswerItems([first, [as_image(sample) for sample in second]], model, CONFIG)
+    video, image = items[(0, 0)], items[(0, 1)]
+    assert not isinstance(video, str) and not isinstance(image, str)
+    with torch.no_grad():
+        mixed = model(collate([video, image, video], model))
+        alone = [model(collate([one], model)) for one in (video, image, video)]
+        taught = model.visual_tokens([image.clip], single_image=True)
+    read = model.encode(as_image(second[0]).open_video()).visual
+    torch.testing.assert_close(taught, read)
+    assert read.shape[1] < model.plan.visual_length
+    for field in ("prompts", "masks"):
+        apart = torch.cat([getattr(one, field) for one in alone])
+        torch.testing.assert_close(getattr(mixed, field), apart, atol=1e-3, rtol=1e-3)
+    apart = torch.cat([one.targets for one in alone])
+    assert sorted(mixed.targets.tolist()) == sorted(apart.tolist())
 
 
 def test_recomputing_activations_changes_no_gradient_and_keeps_less(

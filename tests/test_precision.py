@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def test_only_adapters_train_in_few_bits(tmp_path: Path, precision: str) -> None
     trained = [p for p in model.language_model.parameters() if p.requires_grad]
     model.language_model.network(input_ids=torch.arange(9)[None]).logits.sum().backward()
     assert trained and all(p.grad is not None for p in trained)
-    merged = merged_state(unquantised(model.state_dict(), model), lora)
+    merged = merged_state(unquantised(model.state_dict(), model), model, lora)
     assert {key: value.shape for key, value in merged.items()} == {k: v.shape for k, v in full.items()}
     for key, value in merged.items():
         error = (value - full[key]).double().norm()
@@ -133,8 +134,28 @@ def test_only_adapters_train_in_few_bits(tmp_path: Path, precision: str) -> None
     key = "language_model.network.model.layers.0.self_attn.qkv_proj"
     with torch.no_grad():
         model.get_submodule(f"{key}.lora_B.default").weight.fill_(1.0)
-    again = merged_state(unquantised(model.state_dict(), model), lora)
+    again = merged_state(unquantised(model.state_dict(), model), model, lora)
     assert [name for name in merged if not torch.equal(merged[name], again[name])] == [f"{key}.weight"]
+
+
+@pytest.mark.parametrize("target", ["c_proj", "c_attn"])
+def test_adapters_of_layers_with_turned_weights_are_merged(target: str, tmp_path: Path) -> None:
+    """GPT-2's linear layers keep their weights the other way round, square ones too."""
+    sizes = {"model_type": "gpt2", "n_embd": 192, "n_layer": 1, "n_head": 3, "vocab_size": 400}
+    chosen = [f"language_model.network={json.dumps(sizes)}", f"language_model.tokenizer={tmp_path}/tokenizer"]
+    model, fresh = (small_model(tmp_path, "language_model.type=causal_lm", *chosen).eval() for _ in range(2))
+    lora = Lora(rank=2, targets=(target,), dropout=0)
+    choose_parts(model, TrainConfig(lora=lora), Console(quiet=True))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                nn.init.normal_(parameter, std=0.3)
+    fresh.load_state_dict(merged_state(model.state_dict(), model, lora))
+    ids = torch.arange(9)[None]
+    live, merged = (one.language_model.network(input_ids=ids).logits for one in (model, fresh))
+    torch.testing.assert_close(merged, live, atol=1e-4, rtol=1e-4)
+    with pytest.raises(GroundingError, match=r"wte, which holds embeddings"):
+        choose_parts(fresh, TrainConfig(lora=Lora(targets=("wte",))), Console(quiet=True))
 
 
 def test_quantising_is_for_language_models_and_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from itertools import islice
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.utils import DistributedType
+from rich.console import Console
 from safetensors.torch import load_file
+from small import small_model
+from torch import nn
 from training_runs import CONFIG, make_samples, recipe, rows, sources
 
 from grounding_core import DEFAULT_RECIPE, Query, Video
@@ -24,6 +28,7 @@ from grounding_core.training.data import Schedule, pool
 from grounding_core.training.initial import initial_checkpoint
 from grounding_core.training.journal import mean
 from grounding_core.training.loop import train
+from grounding_core.training.parts import choose_parts, rest_frozen
 from grounding_core.training.tokenizer import train_tokenizer
 
 
@@ -173,12 +178,18 @@ def test_kept_visual_tokens_are_made_once(samples: list[Sample], tmp_path: Path)
         train(recipe(), config, sources([*own, broken(samples[-1])]), tmp_path)
     made = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "visual").iterdir()}
     assert len(made) == len(own)
-    (tmp_path / "visual" / "0000001.npy").unlink()
+    lost = sorted(made)[1]
+    (tmp_path / "visual" / lost).unlink()
     with pytest.raises(DataError, match="is damaged"):
         train(recipe(), config, sources([*own, broken(samples[-1])]), tmp_path)
     again = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "visual").iterdir()}
     assert made.keys() == again.keys()
-    assert {name for name in made if made[name] != again[name]} == {"0000001.npy"}
+    assert {name for name in made if made[name] != again[name]} == {lost}
+    # A run on other videos, in the same folder, has its own.
+    other = list(asked.values())[3:4]
+    with pytest.raises(DataError, match="is damaged"):
+        train(recipe(), config, sources([*other, *own[:1], broken(samples[-1])]), tmp_path)
+    assert len(list((tmp_path / "visual").iterdir())) == len(own) + 1
 
 
 def test_visual_tokens_that_change_are_not_kept(samples: list[Sample], tmp_path: Path) -> None:
@@ -284,6 +295,42 @@ def test_a_mixture_draws_by_weight_and_names_what_it_lacks(samples: list[Sample]
     assert all(not set(a) & set(b) for a, b in zip(*halves, strict=True))
     with pytest.raises(DataError, match=r"mixture names cats, which has no samples"):
         pool(both, config.model_copy(update={"mixture": {"cats": 1.0}}))
+
+
+@pytest.mark.parametrize("mixture", [{}, {"sprites": 0}, {"sprites": -1}, {"sprites": float("nan")}])
+def test_shares_that_mean_nothing_are_refused(mixture: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="mixture"):
+        TrainConfig(mixture=mixture)
+
+
+def test_losses_are_those_of_all_batches_of_a_step(samples: list[Sample], tmp_path: Path) -> None:
+    """Nothing learns at a rate this small, so a step of two batches has the mean of two steps of one."""
+    still = CONFIG.model_copy(update={"lr": 1e-12, "decay": 0})
+    train(recipe(), still, sources(samples), tmp_path / "one")
+    train(
+        recipe(), still.model_copy(update={"steps": 2, "accumulate": 2}), sources(samples), tmp_path / "two"
+    )
+    one, two = ([row["total"] for row in rows(tmp_path / name)] for name in ("one", "two"))
+    assert two == pytest.approx([(one[0] + one[1]) / 2, (one[2] + one[3]) / 2], rel=1e-5)
+
+
+def test_a_first_validation_without_a_number_is_not_the_best(samples: list[Sample], tmp_path: Path) -> None:
+    told = iter([float("nan"), 0.5, 0.4, 0.7])
+    config = CONFIG.model_copy(update={"validate_every": 1})
+    train(recipe(), config, sources(samples), tmp_path, validator=lambda *_: {"score": next(told)})
+    assert json.loads((tmp_path / "state" / "progress.json").read_text())["best"] == 0.7
+
+
+def test_frozen_parts_work_as_in_use(tmp_path: Path) -> None:
+    model = small_model(tmp_path)
+    model.image_encoder.add_module("norm", nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5)))
+    frozen = ("image_encoder", "language_model.network.model.embed_tokens")
+    config = CONFIG.model_copy(update={"freeze": frozen})
+    choose_parts(model, config, Console(quiet=True))
+    model.train()
+    rest_frozen(model, config)
+    assert not any(module.training for module in model.image_encoder.modules())
+    assert model.video_encoder.training and model.language_model.network.model.layers.training
 
 
 def test_stages_need_names() -> None:

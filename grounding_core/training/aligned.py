@@ -80,7 +80,8 @@ class Aligned(Objective):
         for item in batch:
             said = item.names if branch == "image" else (item.names + item.deeds) / 2
             cover = F.adaptive_avg_pool3d(item.masks.float(), shape).flatten(1)
-            empty = EMPTY * (1 - cover.sum(0)).clamp(min=0) / len(words)
+            known = F.adaptive_avg_pool1d(item.known[None], shape[0])[0].repeat_interleave(rows * columns)
+            empty = EMPTY * (known - cover.sum(0)).clamp(min=0) / len(words)
             targets.append(cover.T @ said + empty[:, None])
         target = torch.stack(targets)
         logits = self.scale.exp() * F.normalize(tokens.float(), dim=-1) @ words.T

@@ -21,9 +21,10 @@ from grounding_core.markup import render
 from grounding_core.masks import MaskTrack
 from grounding_core.model import Batch, GroundingModel
 from grounding_core.training.config import TrainConfig
-from grounding_core.training.items import VideoItems, draw_frames
+from grounding_core.training.items import VideoItems, annotated_frames, draw_frames
 from grounding_core.training.losses import losses
 from grounding_core.training.objective import Objective
+from grounding_core.training.processes import SPREAD
 from grounding_core.training.visual import VisualTokens, keep_visual_tokens
 from grounding_core.training.vocabulary import (
     clauses,
@@ -34,8 +35,9 @@ from grounding_core.training.vocabulary import (
 from grounding_core.types import GroundedText, Query
 from grounding_core.video import sample_indices
 
-OUTSIDE = -1
-"""Target of pixels that only pad a small frame to the batch's size."""
+UNKNOWN = -1
+"""Target of pixels that teach nothing: those that only pad a small frame to the batch's size, those that the
+truth ignores, and frames that nobody annotated."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +46,25 @@ class Item:
 
     Attributes:
         id: of its first sample, for messages.
+        still: whether the video is a single image.
         clip: uint8 (t, H, W, 3), frames for the encoders; none where ``visual`` is given.
         visual: (m, dl), the visual tokens that the encoders gave, where they are kept.
         mask_frames: uint8 (tm, H, W, 3); (0, 1, 1, 3) where no loss looks at masks.
         turns: (query, answer markup, one track an object).
-        masks: one uint8 (tm, H, W) an object, in the order of the turns; none where no loss looks at them.
+        masks: one int8 (tm, H, W) an object, in the order of the turns, UNKNOWN where nobody says; none where
+            no loss looks at them.
         words: of each object likewise: those of its phrases in the video's captions; none where no caption
             names it.
         lookups: texts without a question, learned from their second token on.
     """
 
     id: str
+    still: bool
     clip: Tensor
     visual: Tensor | None
     mask_frames: Tensor
     turns: list[tuple[Query, str]]
-    masks: list[npt.NDArray[np.uint8]]
+    masks: list[npt.NDArray[np.int8]]
     words: list[list[str]]
     lookups: list[str]
 
@@ -89,6 +94,16 @@ def answer_of(sample: Sample, truth: Truth, short_answer: str, seg_token: str) -
     return text, tracks
 
 
+def target_of(track: MaskTrack, truth: Truth, indices: Sequence[int]) -> npt.NDArray[np.int8]:
+    """A track's masks (tm, H, W) at these frames, UNKNOWN where the truth says nothing."""
+    target = track.masks(indices).astype(np.int8)
+    if truth.ignored is not None:
+        target[truth.ignored.masks(indices)] = UNKNOWN
+    if truth.annotated is not None:
+        target[[index not in truth.annotated for index in indices]] = UNKNOWN
+    return target
+
+
 class AnswerItems(VideoItems[Item]):
     """Videos, each with questions and frames that are drawn.
 
@@ -113,27 +128,29 @@ class AnswerItems(VideoItems[Item]):
         captions = [i for i, sample in enumerate(samples) if sample.query.kind == "describe"]
         others = [i for i, sample in enumerate(samples) if sample.query.kind != "describe"]
         chosen = [*rng.permutation(captions), *rng.permutation(others)][: self.config.queries]
-        mask_indices = draw_frames(rng, len(video), self.config.mask_frames)
+        truths = {i: samples[i].load_truth() for i in sorted({*captions, *map(int, chosen)})}
+        known = annotated_frames((truths[int(i)] for i in chosen), len(video))
+        mask_indices = draw_frames(rng, known, self.config.mask_frames)
         clip_indices = [] if self.kept else sample_indices(len(video), self.encoder_frames)
         seen = [*clip_indices, *(mask_indices if self.config.losses.masks else [])]
         frames = torch.from_numpy(video.frames(seen)) if seen else torch.zeros(0, 1, 1, 3, dtype=torch.uint8)
         clip, mask_frames = frames.split([len(clip_indices), len(frames) - len(clip_indices)])
         visual = self.kept.load(index) if self.kept else None
         turns, masks, words = [], [], []
-        truths = [samples[i].load_truth() for i in captions]
-        names = Names(truths, mask_indices)
+        described = [truths[i] for i in captions]
+        names = Names(described, mask_indices)
         for i in sorted(int(i) for i in chosen):
-            truth = samples[i].load_truth()
+            truth = truths[i]
             name = names.phrase(truth.tracks) or samples[i].query.text
             text, tracks = answer_of(samples[i], truth, self.prompts.short_answer(name), self.seg_token)
             turns.append((samples[i].query, text))
             if self.config.losses.masks:
-                masks += [track.masks(mask_indices).astype(np.uint8) for track in tracks]
+                masks += [target_of(track, truth, mask_indices) for track in tracks]
             words += [names.words(track) if self.config.losses.prompt > 0 else [] for track in tracks]
-        said = [truth.caption for truth in truths if truth.caption is not None]
+        said = [truth.caption for truth in described if truth.caption is not None]
         told = [lookup(said[i % len(said)], rng) for i in range(self.config.lookups if said else 0)]
         lookups = [text for text in told if text]
-        return Item(samples[0].id, clip, visual, mask_frames, turns, masks, words, lookups)
+        return Item(samples[0].id, len(video) == 1, clip, visual, mask_frames, turns, masks, words, lookups)
 
 
 def lookup(caption: GroundedText, rng: np.random.Generator) -> str:
@@ -182,10 +199,12 @@ class Names:
         return sorted(set.intersection(*shares)) if shares else []
 
 
-def collate(items: Sequence[Item], model: GroundingModel, *, blind: bool = False) -> Batch:
+def collate(
+    items: Sequence[Item], model: GroundingModel, *, blind: bool = False, together: bool = False
+) -> Batch:
     """Items to a batch: tokenised, right-padded, learning the answers only.
 
-    ``blind`` leaves the clips out.
+    ``blind`` leaves the clips out; ``together``: see :class:`Batch`.
 
     Frames for the masks are padded to the largest of the batch; what pads them teaches nothing.
     """
@@ -215,11 +234,7 @@ def collate(items: Sequence[Item], model: GroundingModel, *, blind: bool = False
         padded[i, : len(ids)] = torch.tensor(ids)
         taught[i, begin : len(ids)] = True
     height, width = (max(item.mask_frames.shape[axis] for item in items) for axis in (1, 2))
-    masks = [
-        _padded(torch.from_numpy(mask.astype(np.int8)), height, width, OUTSIDE)
-        for item in items
-        for mask in item.masks
-    ]
+    masks = [_padded(torch.from_numpy(mask), height, width, UNKNOWN) for item in items for mask in item.masks]
     frames = [
         _padded(item.mask_frames.permute(3, 0, 1, 2), height, width, 0).permute(1, 2, 3, 0) for item in items
     ]
@@ -233,7 +248,9 @@ def collate(items: Sequence[Item], model: GroundingModel, *, blind: bool = False
         learned=taught,
         seg=torch.tensor(seg, dtype=torch.long).reshape(-1, 2),
         masks=torch.stack(masks) if masks else torch.zeros((0, *frames[0].shape[:3])),
-        visual=torch.stack(visual) if visual else None,
+        visual=visual,
+        together=together,
+        stills=[item.still for item in items] if model.sampling.single_image == "image_branch" else (),
     )
 
 
@@ -244,7 +261,7 @@ def _padded(images: Tensor, height: int, width: int, value: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Taught:
-    """A batch; the prompts (k, dp) that words give its k objects, and whether (k,) any words do."""
+    """A batch; the prompts (k, p or 1, dp) that words give its k objects, and whether (k,) any words do."""
 
     batch: Batch
     prompts: Tensor
@@ -255,9 +272,11 @@ class Answers(Objective):
     """Cross-entropy of the answers, the masks of their objects, and prompts like those of their words."""
 
     items: AnswerItems
+    together = False
 
     def prepare(self, groups: Sequence[Sequence[Sample]], initial: str | None) -> None:
         self.items = AnswerItems(groups, self.model, self.config)
+        self.initial = initial
         self.vocabulary: dict[str, int] = {}
         self.vectors = torch.zeros(0)
         if self.config.losses.prompt > 0:
@@ -271,9 +290,10 @@ class Answers(Objective):
             self.vocabulary = {word: i for i, word in enumerate(words)}
 
     def begin(self, accelerator: Accelerator, out: Path, console: Console) -> None:
+        self.together = accelerator.distributed_type in SPREAD
         if self.config.keep_visual:
             self.items.kept = keep_visual_tokens(
-                self.model, self.items.groups, self.config, out, accelerator, console
+                self.model, self.items.groups, self.config, self.initial, out, accelerator, console
             )
 
     def end(self) -> None:
@@ -281,22 +301,28 @@ class Answers(Objective):
             self.items.kept.remove()
 
     def collate(self, items: Sequence[Item]) -> Taught:
-        batch = collate(items, self.model, blind=self.config.objective == "blind")
+        batch = collate(items, self.model, blind=self.config.objective == "blind", together=self.together)
         width = self.model.plan.specs["mask_decoder"].prompt_width
+        vectors = self.vectors.unflatten(1, (-1, width)) if len(self.vectors) else torch.zeros(0, 1, width)
         sums, known = [], []
         for words in (words for item in items for words in item.words):
             rows = sorted({self.vocabulary[word] for word in words if word in self.vocabulary})
-            sums.append(self.vectors[rows].sum(0) if rows else torch.zeros(width))
+            sums.append(vectors[rows].sum(0))
             known.append(bool(rows))
-        prompts = torch.stack(sums) if sums else torch.zeros(0, width)
+        prompts = torch.stack(sums) if sums else torch.zeros(0, 1, width)
         return Taught(batch, prompts, torch.tensor(known, dtype=torch.bool))
+
+    def ways(self, items: Sequence[Item]) -> frozenset[str]:
+        if self.model.sampling.single_image == "as_video" or self.config.objective == "blind":
+            return frozenset()
+        return frozenset("an image" if item.still else "a video" for item in items)
 
     def forward(self, taught: Taught) -> dict[str, Tensor]:
         weights = self.config.losses
         outputs = self.model(taught.batch, masks=weights.masks)
         parts = losses(outputs, taught.batch, weights)
         if bool(taught.known.any()):
-            apart = outputs.prompts[taught.known] - taught.prompts[taught.known][:, None]
+            apart = outputs.prompts[taught.known] - taught.prompts[taught.known]
             parts["prompt"] = weights.prompt * apart.square().mean()
             parts["total"] = parts["total"] + parts["prompt"]
         return parts

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Strict(BaseModel):
@@ -72,8 +74,9 @@ class TrainConfig(_Strict):
         "others, word by word in random order: they teach to find one word by another in the video.",
     )
     mask_frames: int = Field(default=4, ge=1, description="Frames a video the mask losses look at.")
-    mixture: Mapping[str, float] | None = Field(
+    mixture: Mapping[str, Share] | None = Field(
         default=None,
+        min_length=1,
         description="Data set -> its share of the videos drawn; one that is left out is not used. "
         "null: all, by size.",
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
+from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from grounding_core.errors import DataError, VideoError
-from grounding_core.interfaces.dataset import Sample
+from grounding_core.interfaces.dataset import Sample, Truth
 from grounding_core.training.data import Position
 
 Item = TypeVar("Item")
@@ -43,6 +44,34 @@ class VideoItems(TorchDataset[Item | str], Generic[Item]):
         """
 
 
-def draw_frames(rng: np.random.Generator, length: int, count: int) -> list[int]:
-    """Indices of ``count`` frames in order; a video with fewer gives some of them more than once."""
-    return sorted(np.resize(rng.permutation(length)[:count], count).tolist())
+def draw_frames(rng: np.random.Generator, frames: Sequence[int], count: int) -> list[int]:
+    """``count`` of the frames in order; where there are fewer, some of them more than once."""
+    places = np.resize(rng.permutation(len(frames))[:count], count).tolist()
+    return sorted(frames[place] for place in places)
+
+
+def check_one_size(frames: Iterable[Tensor]) -> None:
+    """Videos (t, H, W, 3) of a batch that are read as one.
+
+    Raises:
+        DataError: their sizes differ.
+    """
+    sizes = {tuple(own.shape) for own in frames}
+    if len(sizes) > 1:
+        raise DataError(f"Videos of sizes {sorted(sizes)} meet in one batch.", "Set training.videos to 1.")
+
+
+def annotated_frames(truths: Iterable[Truth], length: int) -> Sequence[int]:
+    """The frames of a video of that length about which any of its truths says something, in order.
+
+    Raises:
+        DataError: there are none.
+    """
+    known: set[int] = set()
+    for truth in truths:
+        if truth.annotated is None:
+            return range(length)
+        known.update(truth.annotated)
+    if not known:
+        raise DataError("none of its frames is annotated.", "Leave it out.")
+    return sorted(known)

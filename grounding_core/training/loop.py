@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from grounding_core.training.data import FileIds, Pool, Schedule, Sources, pool
 from grounding_core.training.initial import initial_checkpoint
 from grounding_core.training.journal import Journal, line, mean
 from grounding_core.training.objective import Objective
-from grounding_core.training.parts import choose_parts, parameter_groups, recompute_activations
+from grounding_core.training.parts import choose_parts, parameter_groups, recompute_activations, rest_frozen
 from grounding_core.training.processes import SPREAD, arithmetic, build, configure, on_cpu, prepare
 from grounding_core.training.prompts import Prompts
 from grounding_core.training.state import CHECKPOINT, keep_best, note, progress_of, resume, save
@@ -255,6 +256,7 @@ class Stage:
         )
         accelerator, config, begun = self.accelerator, self.config, progress["step"]
         started, running = time.perf_counter(), dict[str, float]()
+        added: list[dict[str, float]] = []  # losses of the batches whose gradients make up one step
         if begun:
             self.console.print(f"going on after step {begun}")
         with Progress(*columns, console=self.console, disable=not accelerator.is_main_process) as bars:
@@ -265,19 +267,23 @@ class Stage:
                 if usable is None:
                     continue
                 parts = self._step(usable)
+                added.append({name: value.item() for name, value in parts.items()})
                 if not accelerator.sync_gradients:
                     continue
                 self.schedule.step()
                 step = progress["step"] = progress["step"] + 1
                 pace = (step - begun) * config.videos * config.accumulate * accelerator.num_processes
                 pace /= time.perf_counter() - started
-                values = mean(gather_object([{name: value.item() for name, value in parts.items()}]))
+                values = mean(gather_object(added))
+                added = []
                 running = {k: 0.95 * running.get(k, v) + 0.05 * v for k, v in values.items()}
                 bars.update(bar, completed=step, description=line(running, pace))
                 self.journal.losses(step, self.schedule.get_last_lr()[0], values, pace)
                 last = step == config.steps
                 judged = self._validate(progress) if step % config.validate_every == 0 or last else None
-                better = judged is not None and (progress["best"] is None or judged > progress["best"])
+                best = progress["best"]
+                # The first may be NaN, where there was nothing to judge yet.
+                better = judged is not None and (best is None or math.isnan(best) or judged > best)
                 if better:
                     progress["best"] = judged
                 if step % config.save_every == 0 or last or better:
@@ -297,20 +303,29 @@ class Stage:
 
         Raises:
             DataError: too many failed.
+        GroundingError: processes would have to read in different ways, and can't.
         """
         failed = [item for item in items if isinstance(item, str)]
-        everywhere = gather_object([(failed, len(items))])
-        self.failures += [line for lines, _ in everywhere for line in lines]
-        self.seen += sum(count for _, count in everywhere)
+        usable = [item for item in items if not isinstance(item, str)]
+        everywhere = gather_object([(failed, len(items), self.objective.ways(usable))])
+        self.failures += [line for lines, *_ in everywhere for line in lines]
+        self.seen += sum(count for _, count, _ in everywhere)
         if self.failures and len(self.failures) > max(1, self.config.max_failures * self.seen):
             raise DataError(
                 f"{len(self.failures)} of {self.seen} videos can't be used, more than training.max_failures "
                 f"allows; the last: {self.failures[-1]}",
                 "Repair or leave out what is broken.",
             )
-        if any(len(lines) == count for lines, count in everywhere):
+        if any(len(lines) == count for lines, count, _ in everywhere):
             return None
-        return [item for item in items if not isinstance(item, str)]
+        ways = {own for *_, own in everywhere}
+        if self.accelerator.distributed_type in SPREAD and len(ways) > 1:
+            met = ", ".join(" and ".join(sorted(own)) for own in ways)
+            raise GroundingError(
+                f"Processes that share weights differ in what they read ({met}) and would wait for ever.",
+                "Train on images and on videos in stages of their own, or as sampling.single_image=as_video.",
+            )
+        return usable
 
     def _step(self, items: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Gradients of one batch, and an update if it is due; the losses.
@@ -320,6 +335,7 @@ class Stage:
         """
         accelerator = self.accelerator
         self.wrapped.train()
+        rest_frozen(self.objective.model, self.config)
         with accelerator.accumulate(self.wrapped):
             batch = _moved(self.objective.collate(items), accelerator.device)
             with arithmetic(accelerator, self.config):

@@ -52,8 +52,9 @@ def mask_losses(masks: Tensor, visible: Tensor, target: Tensor, weights: LossWei
         "dice": weights.dice * mask_dice(logits, target),
     }
     if weights.visible > 0:
-        seen = target.flatten(2).amax(-1)
-        parts["visible"] = weights.visible * F.binary_cross_entropy_with_logits(visible, seen)
+        seen = target.flatten(2).amax(-1)  # negative where nobody says
+        loss = F.binary_cross_entropy_with_logits(visible, seen.clamp(min=0), reduction="none")
+        parts["visible"] = weights.visible * (loss * (seen >= 0)).mean()
     return parts
 
 

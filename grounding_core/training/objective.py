@@ -70,6 +70,10 @@ class Objective(nn.Module):
     def collate(self, items: Sequence[Any]) -> Any:
         """A batch for :meth:`forward`."""
 
+    def ways(self, items: Sequence[Any]) -> frozenset[str]:
+        """What of these is read in calls of its own; processes that share weights must all make the same."""
+        return frozenset()
+
     @abstractmethod
     def forward(self, batch: Any) -> dict[str, Tensor]:
         """Weighted losses by name, and their sum ``total``."""

@@ -55,6 +55,14 @@ def choose_parts(model: GroundingModel, config: TrainConfig, console: Console) -
         raise GroundingError("Every part is frozen.", "Take a role out of training.freeze.")
 
 
+def rest_frozen(model: GroundingModel, config: TrainConfig) -> None:
+    """Frozen modules work as in use: no dropout, and running means of batch norms stay as they are."""
+    modules = dict(model.named_modules())
+    for name in config.freeze:
+        if name in modules:
+            modules[name].eval()
+
+
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """What the optimiser gets: weight decay on matrices only."""
     trained = [p for p in module.parameters() if p.requires_grad]
@@ -101,6 +109,14 @@ def _adapt(model: GroundingModel, lora: Lora) -> None:
         lora_dropout=lora.dropout,
         target_modules=list(lora.targets),  # type: ignore[arg-type]
     )
+    named = network.named_modules()
+    held = [name for name, module in named if isinstance(module, nn.Embedding)]
+    other = [name for name in held if any(f".{name}".endswith(f".{target}") for target in lora.targets)]
+    if other:
+        raise GroundingError(
+            f"training.lora.targets name {other[0]}, which holds embeddings.",
+            "Name linear layers; training.lora.embeddings trains the embeddings themselves.",
+        )
     try:
         inject_adapter_in_model(options, network, _ADAPTER)
     except ValueError as error:
@@ -116,8 +132,14 @@ def _adapt(model: GroundingModel, lora: Lora) -> None:
         network.get_output_embeddings().requires_grad_(True)
 
 
-def merged_state(state: Mapping[str, Tensor], lora: Lora | None) -> dict[str, Tensor]:
-    """A model's weights by the names they have without adapters; what adapters add is added."""
+def merged_state(state: Mapping[str, Tensor], model: nn.Module, lora: Lora | None) -> dict[str, Tensor]:
+    """A model's weights by the names they have without adapters; what adapters add is added.
+
+    Args:
+        state: the weights.
+        model: whose they are.
+        lora: its adapters, if any.
+    """
     if lora is None:
         return dict(state)
     merged = {}
@@ -125,7 +147,9 @@ def merged_state(state: Mapping[str, Tensor], lora: Lora | None) -> dict[str, Te
         layer, base, last = key.partition(_BASE)
         if base and last == "weight":
             up, down = (state[f"{layer}.lora_{side}.{_ADAPTER}.weight"] for side in "BA")
-            value = value + lora.alpha / lora.rank * (up @ down)
+            added = lora.alpha / lora.rank * (up @ down)
+            turned = getattr(model.get_submodule(layer), "fan_in_fan_out", False)  # as GPT-2's layers are
+            value = value + (added.T if turned else added)
         if ".lora_" not in key:
             merged[layer + "." + last if base else key] = value
     return merged

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from grounding_core.errors import DataError
 from grounding_core.interfaces.dataset import Sample
 from grounding_core.training.config import TrainConfig
-from grounding_core.training.items import VideoItems, draw_frames
+from grounding_core.training.items import VideoItems, annotated_frames, check_one_size, draw_frames
 from grounding_core.training.losses import mask_losses
 from grounding_core.training.objective import Objective
 from grounding_core.training.vocabulary import (
@@ -70,7 +70,7 @@ class AskedItems(VideoItems[Asked]):
         queries |= {words for words in known.values() if words}
         if not queries:
             raise DataError("its phrases have no known words.", "Leave it out.")
-        indices = draw_frames(rng, len(video), self.count)
+        indices = draw_frames(rng, annotated_frames([truth], len(video)), self.count)
         masks = {track.id: track.masks(indices) for track in truth.tracks if track.id in known}
         ordered = sorted(queries, key=sorted)
         targets = [
@@ -97,18 +97,16 @@ class Prompts(Objective):
             nn.init.normal_(self.vectors.weight, std=0.3)
         else:
             self.words, vectors = found
-            self.vectors = nn.Embedding.from_pretrained(vectors.repeat(1, spec.prompt_tokens), freeze=False)
+            if vectors.shape[1] == spec.prompt_width:  # the objective `words` gives one token a word
+                vectors = vectors.repeat(1, spec.prompt_tokens)
+            self.vectors = nn.Embedding.from_pretrained(vectors, freeze=False)
         self.items = AskedItems(groups, self.config, self.words)
 
     def keep(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
         save_word_prompts(self.words, weights["vectors.weight"], folder)
 
     def collate(self, items: Sequence[Asked]) -> list[Asked]:
-        sizes = {tuple(item.frames.shape) for item in items}
-        if len(sizes) > 1:
-            raise DataError(
-                f"Videos of sizes {sorted(sizes)} meet in one batch.", "Set training.videos to 1."
-            )
+        check_one_size(item.frames for item in items)
         return list(items)
 
     def forward(self, batch: Sequence[Asked]) -> dict[str, Tensor]:

@@ -43,7 +43,8 @@ def save(
         (partial / PROGRESS).write_text(json.dumps(progress), encoding="utf-8")
         own = {key.removeprefix(_MODEL): value for key, value in whole.items() if key.startswith(_MODEL)}
         own = unquantised(own, objective.model)
-        save_weights(merged_state(own, objective.config.lora), out / CHECKPOINT, dtype=torch.float16)
+        merged = merged_state(own, objective.model, objective.config.lora)
+        save_weights(merged, out / CHECKPOINT, dtype=torch.float16)
         objective.keep(out / CHECKPOINT, whole)
         final, old = out / STATE, out / f".{STATE}-old"
         shutil.rmtree(old, ignore_errors=True)

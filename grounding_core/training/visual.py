@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -27,10 +28,20 @@ ROLES = ("image_encoder", "video_encoder", "image_adapter", "video_adapter")
 
 
 class VisualTokens:
-    """One file a video: its tokens (m, dl), float16, or why there are none."""
+    """One file a video: its tokens (m, dl), float16.
 
-    def __init__(self, folder: Path) -> None:
+    The files of another run's videos or weights, that was stopped in this folder, are left alone, unused.
+    """
+
+    def __init__(self, folder: Path, groups: Sequence[Sequence[Sample]], made_by: str) -> None:
+        """Args:
+        folder: of the files.
+        groups: the samples of each video.
+        made_by: what else the tokens depend on.
+        """
         self.folder = folder
+        names = [f"{made_by}\n{group[0].id}\n{group[0].video_id}" for group in groups]
+        self.names = [hashlib.sha256(name.encode()).hexdigest()[:24] for name in names]
 
     def has(self, index: int) -> bool:
         """Whether a video's file is there."""
@@ -38,7 +49,7 @@ class VisualTokens:
 
     def save(self, index: int, tokens: Tensor) -> None:
         """Write a video's file; it is whole or not there."""
-        partial = self.folder / f".{index}.npy"
+        partial = self.folder / f".{self.names[index]}.npy"
         np.save(partial, tokens.detach().to("cpu", torch.float16).numpy())
         os.replace(partial, self._path(index))
 
@@ -57,11 +68,14 @@ class VisualTokens:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, index: int) -> Path:
-        return self.folder / f"{index:07d}.npy"
+        return self.folder / f"{self.names[index]}.npy"
 
 
-class Clips(TorchDataset[tuple[int, Tensor | str]]):
-    """What the encoders see of some videos; one that can't be read is a line that says why."""
+class Clips(TorchDataset[tuple[int, bool, Tensor | str]]):
+    """What the encoders see of some videos, and whether each is a single image.
+
+    One that can't be read is a line that says why.
+    """
 
     def __init__(self, groups: Sequence[Sequence[Sample]], wanted: Sequence[int], frames: int) -> None:
         self.groups, self.wanted, self.frames = groups, wanted, frames
@@ -69,19 +83,21 @@ class Clips(TorchDataset[tuple[int, Tensor | str]]):
     def __len__(self) -> int:
         return len(self.wanted)
 
-    def __getitem__(self, place: int) -> tuple[int, Tensor | str]:
+    def __getitem__(self, place: int) -> tuple[int, bool, Tensor | str]:
         index = self.wanted[place]
         try:
             video = self.groups[index][0].open_video()
-            return index, torch.from_numpy(video.frames(sample_indices(len(video), self.frames)))
+            frames = torch.from_numpy(video.frames(sample_indices(len(video), self.frames)))
+            return index, len(video) == 1, frames
         except GroundingError as error:
-            return index, str(error)
+            return index, False, str(error)
 
 
 def keep_visual_tokens(
     model: GroundingModel,
     groups: Sequence[Sequence[Sample]],
     config: TrainConfig,
+    initial: str | None,
     out: Path,
     accelerator: Accelerator,
     console: Console,
@@ -98,7 +114,8 @@ def keep_visual_tokens(
             f"training.keep_visual: {', '.join(trained)} would be trained, so visual tokens change.",
             "Add them to training.freeze, or leave keep_visual out.",
         )
-    kept = VisualTokens(out / FOLDER)
+    made_by = f"{initial} {config.seed} {model.plan.recipe.fingerprint()}"
+    kept = VisualTokens(out / FOLDER, groups, made_by)
     kept.folder.mkdir(parents=True, exist_ok=True)
     share = range(accelerator.process_index, len(groups), accelerator.num_processes)
     wanted = [index for index in share if not kept.has(index)]
@@ -112,11 +129,13 @@ def keep_visual_tokens(
     for part in parts.values():
         part.to(accelerator.device)
     for batch in track(loader, "visual tokens", console=console, disable=not accelerator.is_main_process):
-        clips = {index: clip for index, clip in batch if isinstance(clip, Tensor)}
-        if clips:
-            with torch.no_grad(), accelerator.autocast():
-                tokens = model.visual_tokens([clip.to(accelerator.device) for clip in clips.values()])
-            for index, own in zip(clips, tokens, strict=True):
-                kept.save(index, own)
+        for kind in (False, True):
+            clips = {i: clip for i, still, clip in batch if still == kind and isinstance(clip, Tensor)}
+            if clips:
+                moved = [clip.to(accelerator.device) for clip in clips.values()]
+                with torch.no_grad(), accelerator.autocast():
+                    tokens = model.visual_tokens(moved, single_image=kind)
+                for index, own in zip(clips, tokens, strict=True):
+                    kept.save(index, own)
     accelerator.wait_for_everyone()
     return kept

@@ -20,7 +20,7 @@ from grounding_core.errors import DataError, GroundingError
 from grounding_core.interfaces.dataset import Sample
 from grounding_core.model import GroundingModel
 from grounding_core.training.config import TrainConfig
-from grounding_core.training.items import VideoItems
+from grounding_core.training.items import VideoItems, annotated_frames, check_one_size
 from grounding_core.training.objective import Objective
 from grounding_core.training.vocabulary import Vocabulary, clauses, save_word_prompts, vocabulary_of
 from grounding_core.video import sample_indices
@@ -40,7 +40,8 @@ class Described:
         names: (k, v) how much each word of the vocabulary says what each object is: the words of its phrases;
             a row adds up to 1, or to 0 where there are none.
         deeds: (k, v) likewise what else its clauses say: what it does.
-        single: (s,) indices of frames for parts that see each frame by itself.
+        single: (s,) indices of frames for parts that see each frame by itself, annotated ones first.
+        known: (t,) float, 1 for frames that are annotated, 0 for others.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Described:
     names: Tensor
     deeds: Tensor
     single: Tensor
+    known: Tensor
 
 
 class DescribedItems(VideoItems[Described]):
@@ -75,13 +77,17 @@ class DescribedItems(VideoItems[Described]):
         names, deeds = (
             torch.stack([self.vocabulary.target(said[track.id][part]) for track in tracks]) for part in (0, 1)
         )
+        known = np.isin(indices, annotated_frames([truth], len(video)))
+        order = rng.permutation(len(indices))
+        order = order[np.argsort(~known[order], kind="stable")]
         return Described(
             sample.id,
             torch.from_numpy(video.frames(indices)),
             torch.from_numpy(np.stack([track.masks(indices) for track in tracks]).astype(np.uint8)),
             names,
             deeds,
-            torch.from_numpy(np.resize(rng.permutation(len(indices)), self.config.mask_frames)),
+            torch.from_numpy(np.resize(order, self.config.mask_frames)),
+            torch.from_numpy(known).float(),
         )
 
 
@@ -116,6 +122,8 @@ class Words(Objective):
             save_word_prompts(self.vocabulary.words, PROMPT_SPREAD * weight.shape[1] ** 0.5 * unit, folder)
 
     def collate(self, items: Sequence[Described]) -> list[Described]:
+        if "mask_decoder" in self.heads:
+            check_one_size(item.frames for item in items)
         return list(items)
 
     def forward(self, batch: Sequence[Described]) -> dict[str, Tensor]:
