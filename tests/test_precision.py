@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -136,6 +137,19 @@ def test_only_adapters_train_in_few_bits(tmp_path: Path, precision: str) -> None
         model.get_submodule(f"{key}.lora_B.default").weight.fill_(1.0)
     again = merged_state(unquantised(model.state_dict(), model), model, lora)
     assert [name for name in merged if not torch.equal(merged[name], again[name])] == [f"{key}.weight"]
+
+
+def test_training_what_is_kept_in_half_precision_is_warned_of(tmp_path: Path) -> None:
+    model = small_model(tmp_path)
+    model.prompt_adapter.to(torch.bfloat16)
+    told = Console(record=True, width=200, file=io.StringIO())
+    choose_parts(model, TrainConfig(), told)
+    said = told.export_text()
+    assert (
+        "prompt_adapter: its weights are kept in half precision" in said and "mask_decoder: its" not in said
+    )
+    choose_parts(model, TrainConfig(freeze=("prompt_adapter",)), told)
+    assert "half precision" not in told.export_text()
 
 
 @pytest.mark.parametrize("target", ["c_proj", "c_attn"])

@@ -53,6 +53,13 @@ def choose_parts(model: GroundingModel, config: TrainConfig, console: Console) -
     console.print(table)
     if not total:
         raise GroundingError("Every part is frozen.", "Take a role out of training.freeze.")
+    trained_now = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    for role in sorted({name.partition(".")[0] for name, p in trained_now if p.itemsize < 4}):
+        console.print(
+            f"{role}: its weights are kept in half precision, which rounds small steps away. Leave the "
+            "recipe's precision at fp32; training.precision=bf16 computes in bf16 and keeps weights in fp32.",
+            style="yellow",
+        )
 
 
 def rest_frozen(model: GroundingModel, config: TrainConfig) -> None:

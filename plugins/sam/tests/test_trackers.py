@@ -31,6 +31,7 @@ UNREACHED = (
     "network.prompt_encoder.*",
     "network.mask_decoder.iou_prediction_head.*",
 )
+BY_MEMORY = {"mode": "memory", "trained_by": "memory"}
 MEMORY = (
     "network.memory_*",
     "network.object_pointer_proj*",
@@ -47,7 +48,7 @@ class TestEdgeTam(MaskDecoderConformance):
 
     @classmethod
     def make_options(cls, folder: Path) -> Mapping[str, Any]:
-        return {"weights": str(standin.edgetam(folder / "edgetam")), "mode": "memory"}
+        return {"weights": str(standin.edgetam(folder / "edgetam")), **BY_MEMORY}
 
 
 class TestSam3(MaskDecoderConformance):
@@ -58,7 +59,7 @@ class TestSam3(MaskDecoderConformance):
 
     @classmethod
     def make_options(cls, folder: Path) -> Mapping[str, Any]:
-        return {"weights": str(standin.sam3(folder / "sam3")), "mode": "memory", "prompt_tokens": 2}
+        return {"weights": str(standin.sam3(folder / "sam3")), **BY_MEMORY, "prompt_tokens": 2}
 
 
 class TestSam3Framewise(TestSam3):

@@ -35,6 +35,11 @@ class TrackerConfig(ComponentConfig):
     mode: Literal["framewise", "memory"] = Field(
         description="Decode each frame by itself with the prompt, or prompt the first and track by memory."
     )
+    trained_by: Literal["framewise", "memory"] = Field(
+        default="framewise",
+        description="How training decodes the frames it draws: each by itself, one mask a prompt, as the "
+        "reference trains; or as if they followed each other, through the memory.",
+    )
     prompted_frames: int = Field(
         default=1,
         ge=1,
@@ -126,8 +131,8 @@ class Tracker(SamNetwork):
         return DecoderSpec(width, config.prompt_tokens, tracks=config.mode == "memory")
 
     def forward(self, frames: Tensor, prompts: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`MaskDecoder.forward`: framewise (as the reference trains) or by memory."""
-        if self.config.mode == "memory" and len(prompts):
+        """See :meth:`MaskDecoder.forward`: framewise or by memory, as ``trained_by`` says."""
+        if self.config.trained_by == "memory" and len(prompts):
             return self._trained_by_memory(frames, prompts, owner)
         t = frames.shape[1]
         features = self.image_features(frames.flatten(0, 1))

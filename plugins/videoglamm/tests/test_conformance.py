@@ -103,6 +103,6 @@ class TestSam2Framewise(MaskDecoderConformance):
 
 class TestSam2WithMemory(MaskDecoderConformance):
     name = "sam2"
-    options = {**SAM2, "mode": "memory", "prompt_tokens": 2}
+    options = {**SAM2, "mode": "memory", "trained_by": "memory", "prompt_tokens": 2}
     unreached = UNTAUGHT
     tolerance = 2e-3

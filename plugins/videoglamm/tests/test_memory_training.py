@@ -15,7 +15,13 @@ from grounding_core.video import Video
 def decoder(request: pytest.FixtureRequest) -> torch.nn.Module:
     torch.manual_seed(0)
     component = registry().load("mask_decoder", "sam2")
-    options = {**SAM2, "mode": "memory", "multimask": request.param, "bf16_memory": False}
+    options = {
+        **SAM2,
+        "mode": "memory",
+        "trained_by": "memory",
+        "multimask": request.param,
+        "bf16_memory": False,
+    }
     return component(component.Config.model_validate(options)).eval()
 
 
@@ -43,3 +49,24 @@ def test_a_later_frame_teaches_what_is_remembered(decoder: torch.nn.Module) -> N
     masks[:, 1].square().mean().backward()
     assert prompts.grad is not None and (prompts.grad.flatten(1).abs().sum(1) > 0).all()
     assert decoder.network.memory_attention.layers[0].linear1.weight.grad.abs().sum() > 0
+
+
+def test_training_is_framewise_unless_asked(decoder: torch.nn.Module) -> None:
+    """As the reference trains what then tracks by memory."""
+    component, options = type(decoder), decoder.config.model_dump()
+    taught = {
+        name: component(component.Config.model_validate({**options, **own})).eval()
+        for name, own in {
+            "framewise": {"mode": "framewise", "trained_by": "framewise"},
+            "tracked": {"trained_by": "framewise"},
+        }.items()
+    }
+    clips = torch.randint(0, 256, (1, 3, 64, 64, 3), dtype=torch.uint8)
+    prompts, owner = torch.randn(2, 1, 64), torch.tensor([0, 0])
+    found = {}
+    for name, one in taught.items():
+        one.load_state_dict(decoder.state_dict())
+        with torch.no_grad():
+            found[name] = one(clips, prompts, owner)
+    for one, other in zip(*found.values(), strict=True):
+        assert torch.equal(one, other)
