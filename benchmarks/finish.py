@@ -147,7 +147,7 @@ def _table(scores: UnitScores) -> Iterator[str]:
         "split": unit.split,
         "truths": dict(scores.truths),
         "ids": [sample.id for sample in unit.samples],
-        "videos": [sample.video_id for sample in unit.samples],
+        "videos": [sample.drawn_as for sample in unit.samples],
     }
     yield f"{json.dumps(head)[:-1]}, {_COUNTS}"
     for place, (name, found) in enumerate(scores.predictors.items()):

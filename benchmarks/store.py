@@ -111,7 +111,8 @@ class PredictionStore:
                 self._append(raw)
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        self._append(json.dumps(line, ensure_ascii=False, default=str).encode() + b"\n")
+        # Half of a character pair, as some models write, is no text: it becomes a question mark.
+        self._append(json.dumps(line, ensure_ascii=False, default=str).encode(errors="replace") + b"\n")
 
     def _append(self, raw: bytes) -> None:
         if self._handle is None:

@@ -76,6 +76,7 @@ class HCSTVG(Dataset):
         return Sample(
             id=id,
             video_id=f"{video}{view.label}",
+            recording=video,
             query=query,
             open_video=partial(_open, self.root, str(entry["video_path"]), view),
             load_truth=partial(_truth, path, id, entry, view, (start, end)),

@@ -143,7 +143,9 @@ class View:
         video = Video.open(path)
         if not isinstance(self.frames, range):
             return video.pick([min(frame, len(video) - 1) for frame in self.frames])
-        start, stop = self.frames.start, min(self.frames.stop, len(video))
+        start, stop = self.frames.start, self.frames.stop
+        if stop > len(video):
+            return video.pick([min(frame, len(video) - 1) for frame in self.frames])
         return video if (start, stop) == (0, len(video)) else video.clip(start, stop)
 
     def truth(self, boxes: Mapping[int, Box], moment: Moment, others: Sequence[Mapping[int, Box]]) -> Truth:

@@ -72,6 +72,7 @@ class VidSTG(Dataset):
         return Sample(
             id=id,
             video_id=f"{video}{view.label}",
+            recording=video,
             query=Query(str(entry["caption"]), KINDS[qtype]),
             open_video=partial(view.open, self.root / "vidstg/video" / str(entry["video_path"]), SOURCE),
             load_truth=partial(_truth, path, id, view, (tubes[target], *others), moment),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -190,8 +191,12 @@ class Clair:
     def _append(self, line: dict[str, Any]) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps(line) + "\n")
+            with self._path.open("ab+") as handle:
+                if handle.tell():
+                    handle.seek(-1, os.SEEK_END)
+                    if handle.read(1) != b"\n":  # torn by a kill: else the new line would be lost with it
+                        handle.write(b"\n")
+                handle.write(json.dumps(line).encode() + b"\n")
         except OSError as error:
             raise DataError(
                 f"Can't write {self._path}: {error.strerror or error}.",

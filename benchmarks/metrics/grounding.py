@@ -28,6 +28,8 @@ _NO_BOX: Box = (1e8, 1e8, 0.0, 0.0)
 """What VideoGLaMM's minimum and maximum leave for an empty mask."""
 
 _INTERVAL = re.compile(r"frames:\((\d+),(\d+)\)")
+MOST_DIGITS = 18
+"""Of a written frame number; no video is that long, and Python reads no more than some thousands."""
 
 
 def box_iou(first: Box, second: Box) -> float:
@@ -207,4 +209,6 @@ def written_interval(reply: str) -> tuple[int, int] | None:
     Digits only and no blanks, as VideoGLaMM's script reads it.
     """
     found = _INTERVAL.search(reply)
-    return None if found is None else (int(found.group(1)), int(found.group(2)))
+    if found is None or max(map(len, found.groups())) > MOST_DIGITS:
+        return None
+    return int(found.group(1)), int(found.group(2))

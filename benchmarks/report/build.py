@@ -59,7 +59,7 @@ def _unit(scores: UnitScores) -> dict[str, Any]:
     unit, task = scores.unit, scores.task
     model = scores.predictors[MODEL]
     measures = [measure for measure in task.all_measures if measure.key in model.counts]
-    videos = [sample.video_id for sample in unit.samples]
+    videos = [sample.drawn_as for sample in unit.samples]
     return {
         "task": unit.task,
         "title": task.title,

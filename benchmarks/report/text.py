@@ -89,10 +89,14 @@ def _subtitle(result: Mapping[str, Any]) -> str:
 
 
 def _published(result: Mapping[str, Any]) -> str:
-    """Numbers of papers on the headline measure, on one line."""
-    rows = [row for row in result["references"] if row["measure"] == result["headline"]]
-    found = ", ".join(f"{row['system']} {row['value']:.1f}" for row in rows)
-    return f"published on {result['dataset']}:{result['split']}: {found}" if rows else ""
+    """Numbers of papers, each by the measure that is comparable, on one line."""
+    found = []
+    for measure in result["measures"]:
+        rows = [row for row in result["references"] if row["measure"] == measure["key"]]
+        if rows:
+            told = ", ".join(f"{row['system']} {row['value']:.1f}" for row in rows)
+            found.append(told if measure["key"] == result["headline"] else f"by {measure['label']} {told}")
+    return f"published on {result['dataset']}:{result['split']}: {'; '.join(found)}" if found else ""
 
 
 def markdown(report: Mapping[str, Any]) -> str:

@@ -101,7 +101,7 @@ def _tracks(layout: Layout, archive: Archive, samples: Sequence[Sample]) -> list
 
 
 def _picture(content: bytes, name: str, size: Size) -> npt.NDArray[np.uint8]:
-    """Values (H, W) of a PNG with a palette, in grey, or in colour (then the brightest channel)."""
+    """Values (H, W) of a PNG with a palette, in grey, or in colour (then the brightest channel); no alpha."""
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             # Before a pixel is unpacked: a small file can hold a huge picture.
@@ -113,7 +113,9 @@ def _picture(content: bytes, name: str, size: Size) -> npt.NDArray[np.uint8]:
             values = np.asarray(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{name} is no readable PNG: {error}.", "Write it again.") from error
-    return np.asarray(values if values.ndim == 2 else values[..., :3].max(axis=-1))
+    if values.ndim == 2:
+        return values
+    return np.asarray(values[..., 0] if values.shape[-1] == 2 else values[..., :3].max(axis=-1))
 
 
 def _pointing(sample: Sample, track: MaskTrack) -> GroundedText:
@@ -148,7 +150,12 @@ def _from_entry(format: str, sample: Sample, entry: Mapping[str, Any] | None) ->
         return Prediction(sample.id, None, 0.0, MISSING)
     try:
         if format == "jsonl":
-            _check_tracks(entry["tracks"])
+            video = sample.open_video()
+            for track in entry["tracks"]:
+                _checked(track["frames"], video.size, len(video))
+            sampled = (entry.get("meta") or {}).get("sampled_frames") or ()
+            if not all(isinstance(frame, int) for frame in sampled):
+                raise ValueError("meta.sampled_frames are no frame numbers")
             return Prediction(sample.id, from_json(entry), float(entry.get("seconds", 0.0)))
         video = sample.open_video()
         track = _checked(entry["segmentations"], video.size, len(video))
@@ -157,12 +164,6 @@ def _from_entry(format: str, sample: Sample, entry: Mapping[str, Any] | None) ->
         return Prediction(sample.id, None, 0.0, str(error))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         return Prediction(sample.id, None, 0.0, f"malformed: {type(error).__name__}: {error}")
-
-
-def _check_tracks(tracks: Sequence[Mapping[str, Any]]) -> None:
-    for track in tracks:
-        height, width = track["size"]
-        _checked(track["frames"], (int(height), int(width)), len(track["frames"]))
 
 
 def _checked(rles: Sequence[Mapping[str, Any] | None], size: Size, length: int) -> MaskTrack:

@@ -58,6 +58,8 @@ class Sample:
         open_video: opens the video; reads its index, not its frames.
         load_truth: reads the truth.
         tags: facts for breakdowns, e.g. ``{"kind": "motion", "qtype": "declarative"}``.
+        recording: the video that this one is cut from, where ``video_id`` names a part of it: parts of one
+            recording are no independent evidence.
         frame_names: what submissions call the frames, one a frame; empty means ``00000``, ``00001``, …
     """
 
@@ -68,6 +70,12 @@ class Sample:
     load_truth: Callable[[], Truth] = field(repr=False, compare=False)
     tags: Mapping[str, str] = field(default_factory=dict)
     frame_names: Sequence[str] = field(default=(), repr=False, compare=False)
+    recording: str = ""
+
+    @property
+    def drawn_as(self) -> str:
+        """Samples with the same value are drawn together where a mean's interval is estimated."""
+        return self.recording or self.video_id
 
 
 @dataclass(frozen=True)

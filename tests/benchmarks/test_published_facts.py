@@ -33,6 +33,12 @@ def test_a_split_shows_its_own_rows_only() -> None:
     assert reference_rows("refseg", "sprites", "test") == []
 
 
+def test_means_of_means_stand_beside_the_measure_that_is_one() -> None:
+    assert {row.measure for row in reference_rows("refseg", "revos", "valid")} == {"jf_overall"}
+    (row,) = (row for row in reference_rows("refseg", "ref-davis17", "valid") if "VideoGLaMM (" in row.system)
+    assert row.measure == "jf_unsupervised"
+
+
 def test_facts_of_task_set_and_split_come_together() -> None:
     facts = protocol_facts("refseg", "mevis", "valid_u")
     assert {"average", "split", "truth"} <= facts.keys()

@@ -30,6 +30,13 @@ def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
     assert found.seconds == 0.5 and found.error == ""
 
 
+def test_half_a_character_is_kept_as_a_question_mark(tmp_path: Path) -> None:
+    store = PredictionStore(tmp_path, "a", {"x": "1"})
+    with store:
+        store.append(Prediction("s1", answer("a \ud83d cat"), 0.5), {})
+    assert store.predictions()["s1"].answer == answer("a ? cat")
+
+
 @pytest.mark.parametrize("cut", [1, 10, 200])
 def test_a_torn_last_line_is_predicted_again(tmp_path: Path, cut: int) -> None:
     store = PredictionStore(tmp_path, "a", {"x": "1"})

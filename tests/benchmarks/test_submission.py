@@ -1,5 +1,6 @@
 """Export and import: the same answers score the same, and hostile files are refused."""
 
+import io
 import json
 import stat
 import zipfile
@@ -20,9 +21,11 @@ from benchmarks.score import app as score
 from benchmarks.submission.__main__ import app
 from benchmarks.submission.archives import opened
 from benchmarks.submission.layouts import LAYOUTS
-from benchmarks.submission.read import _runs
+from benchmarks.submission.read import _picture, _runs
 from grounding_core.errors import DataError
-from grounding_core.masks import encode
+from grounding_core.masks import MaskTrack, encode
+from grounding_core.serial import to_json
+from grounding_core.types import GroundedText
 
 SET = ("--dataset", "mevis:valid_u")
 
@@ -195,6 +198,33 @@ def test_codes_that_do_not_fill_their_frame_are_misses(official: Path, tmp_path:
     options = ("--name", "X", *SET, "--data-root", official, "--out", out)
     assert "1 of 9 samples imported" in call("import", file, "--format", "coco-rle", *options)
     assert result(out)["predictors"]["model"]["errors"] == 8
+
+
+def test_lines_whose_masks_have_another_size_or_length_are_misses(official: Path, tmp_path: Path) -> None:
+    def line(id: str, size: tuple[int, int], frames: int, **meta: Any) -> str:
+        track = MaskTrack.from_masks(0, [np.ones(size, bool)] * frames)
+        return json.dumps({"id": id, **to_json(GroundedText("the cat", (), (track,), meta))})
+
+    file, out = tmp_path / "a.jsonl", tmp_path / "out"
+    lines = [
+        line("clip0/0", (48, 64), 6),
+        line("clip0/1", (24, 32), 6),
+        line("clip0/2", (48, 64), 5),
+        line("clip1/0", (48, 64), 6, sampled_frames=["a", "b"]),
+        line("clip1/1", (48, 64), 6, sampled_frames=[0, 3]),
+    ]
+    file.write_text("\n".join(lines))
+    options = ("--name", "X", *SET, "--data-root", official, "--out", out)
+    assert "2 of 9 samples imported" in call("import", file, "--format", "jsonl", *options)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P"])
+def test_pictures_of_every_kind_hold_the_same_mask(mode: str) -> None:
+    mask = np.zeros((8, 10), np.uint8)
+    mask[2:4, 3:5] = 255
+    file = io.BytesIO()
+    Image.fromarray(mask).convert(mode).save(file, format="PNG")
+    assert np.array_equal(_picture(file.getvalue(), "a.png", (8, 10)) > 0, mask > 0)
 
 
 def test_wrong_names_end_in_one_line(run: Path, tmp_path: Path) -> None:

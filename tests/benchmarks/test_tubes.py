@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from official_layouts import FRAMES, hcstvg
 
 from benchmarks.datasets.hcstvg import HCSTVG
-from benchmarks.datasets.tubes import protocols, sampled
+from benchmarks.datasets.tubes import View, protocols, sampled
 from benchmarks.datasets.vidstg import VidSTG
 from grounding_core.errors import DataError, VideoError
 from grounding_core.video import Video
@@ -56,6 +56,21 @@ def test_videoglamm_shows_the_sampled_frames_alone(official: Path) -> None:
     assert truth.boxes == {0: whole.load_truth().boxes[0]}
     assert np.array_equal(video.frames([0]), whole.open_video().frames([0]))
     assert sample.video_id != whole.video_id
+
+
+def test_frames_that_a_file_lacks_are_its_last_again(official: Path) -> None:
+    whole = Video.open(next((official / "vidstg/video").rglob("clip0.mp4")))
+    shown = View(range(2, len(whole) + 2)).open(Path(whole.source), "nowhere")
+    assert len(shown) == len(whole)
+    wanted = [*range(2, len(whole)), len(whole) - 1, len(whole) - 1]
+    assert np.array_equal(shown.frames(range(len(shown))), whole.frames(wanted))
+
+
+def test_parts_of_a_recording_are_drawn_together(official: Path) -> None:
+    """They are no independent evidence, under whatever view they are encoded."""
+    for split in ("test", "test-videoglamm"):
+        samples = VidSTG(official).samples("grounding", split)
+        assert {sample.drawn_as for sample in samples} == {sample.id.partition("/")[0] for sample in samples}
 
 
 def test_a_moment_between_sampled_frames_is_not_lost(clips: Path) -> None:
