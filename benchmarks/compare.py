@@ -21,6 +21,7 @@ from benchmarks.report.browser import MEGABYTES, Answers, Column, Shelf
 from benchmarks.report.comparison import markdown, page, show
 from benchmarks.scores import MODEL
 from benchmarks.stats import Measure, difference, per_sample
+from benchmarks.store import key_of
 from benchmarks.tasks.base import load_task
 from grounding_core.errors import GroundingError
 
@@ -110,7 +111,16 @@ def _shelves(found: Mapping[str, Any], run_a: Path, run_b: Path) -> dict[str, Sh
         return {}
     shelves = {}
     for number, result in enumerate(found["results"]):
-        unit = units[result["label"]]
+        unit = units.get(result["label"])
+        known = {} if unit is None else {sample.id: sample for sample in unit.whole}
+        rows = result["samples"]
+        if unit is None or any(row["id"] not in known for row in rows):
+            raise GroundingError(
+                f"{run_a} no longer asks what it was scored on of {result['label']}.",
+                f"Score it again: python -m benchmarks.score {run_a}",
+            )
+        # What was scored, not what is selected: a run that is being prolonged selects more.
+        samples = [known[row["id"]] for row in rows]
         kept = [
             stores(run, unit, plan.fingerprint)[MODEL]
             for run, plan in zip((run_a, run_b), plans, strict=True)
@@ -119,19 +129,15 @@ def _shelves(found: Mapping[str, Any], run_a: Path, run_b: Path) -> dict[str, Sh
             Answers(f"{letter}: {found[letter.lower()]['model']}", store.predictions(), store.errors())
             for letter, store in zip("AB", kept, strict=True)
         ]
-        rows = {row["id"]: row for row in result["samples"]}
-        ordered = [rows[sample.id] for sample in unit.samples]
-        change = [_minus(row["b"], row["a"]) for row in ordered]
+        change = [_minus(row["b"], row["a"]) for row in rows]
         columns = [
             Column("change", f"{result['headline']}, B - A", result["percent"], change),
-            Column("a", f"{result['headline']} of A", result["percent"], [row["a"] for row in ordered]),
-            Column("b", f"{result['headline']} of B", result["percent"], [row["b"] for row in ordered]),
+            Column("a", f"{result['headline']} of A", result["percent"], [row["a"] for row in rows]),
+            Column("b", f"{result['headline']} of B", result["percent"], [row["b"] for row in rows]),
         ]
         flips = {row["id"]: word for word in ("gained", "lost") for row in result[word]}
-        tags = {
-            sample.id: {**sample.tags, "flipped": flips.get(sample.id, "neither")} for sample in unit.samples
-        }
-        shelves[result["label"]] = Shelf(f"r{number}", unit.samples, answers, columns, tags)
+        tags = {sample.id: {**sample.tags, "flipped": flips.get(sample.id, "neither")} for sample in samples}
+        shelves[result["label"]] = Shelf(f"r{number}", samples, answers, columns, tags)
     return shelves
 
 
@@ -144,7 +150,15 @@ def _scores(run: Path, plan: Plan) -> dict[str, Scored]:
     found = {name: path for name, path in paths.items() if path.is_file()}
     if not found:
         raise GroundingError(f"{run} is not scored.", f"Run: python -m benchmarks.score {run}")
-    return {name: Scored(name, json.loads(path.read_text("utf-8"))) for name, path in found.items()}
+    scored = {name: Scored(name, json.loads(path.read_text("utf-8"))) for name, path in found.items()}
+    model = key_of(plan.fingerprint)
+    for name, scores in scored.items():
+        if scores.content.get("model", model) != model:  # scores of older versions don't say
+            raise GroundingError(
+                f"The scores of {name} in {run} are of another model than {plan.model}, of which it is now.",
+                f"Let its run end, then: python -m benchmarks.score {run}",
+            )
+    return scored
 
 
 def _compared(a: Scored, b: Scored, run: Path, threshold: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +13,7 @@ from rich.progress import Progress
 
 from benchmarks.baselines import BASELINES
 from benchmarks.finish import stores
-from benchmarks.launched import Crew, gather, predict_together
+from benchmarks.launched import Crew, gather, leading, predict_together
 from benchmarks.plan import Plan
 from benchmarks.predict import check_videos, pending, predict
 from benchmarks.predictors import RecipePredictor
@@ -57,43 +58,74 @@ class How:
             )
 
 
-def begin(folder: Path, plan: Plan, units: list[Unit]) -> None:
-    """Keep the plan in the folder, and gather what processes of a run that broke off have written."""
-    plan.begin(folder)
+Missing = Mapping[str, list[Sample]]
+"""Label of a unit -> samples that the model has yet to answer."""
+
+
+def begin(
+    folder: Path, plan: Plan, units: list[Unit], model: RecipePredictor, how: How, crew: Crew
+) -> Missing:
+    """Make sure that what is missing can be predicted, and only then keep the plan in the folder.
+
+    A recipe that can't be built leaves a folder as it was: still about what its scores are of.
+
+    Raises:
+        OSError: the disk refuses.
+        GroundingError: the recipe can't be built, or data or a video has changed.
+    """
+    leading(crew, lambda: _gather(folder, plan, units))
+    missing = {}
+    for unit in units:
+        store = stores(folder, unit, plan.fingerprint)[MODEL]
+        check_videos(unit, store)
+        missing[unit.label] = pending(unit, store, retry_errors=how.retry_errors)
+    if any(missing.values()):
+        # A recipe that can't be built is one error, not one a sample.
+        check_fit(model.recipe, tasks=plan.tasks)
+        if how.engine == "here" and crew.size == 1:
+            model.load()
+    leading(crew, lambda: plan.begin(folder))
+    return missing
+
+
+def _gather(folder: Path, plan: Plan, units: list[Unit]) -> None:
+    """Take over what processes of a run that broke off have written."""
     for unit in units:
         gather(folder, stores(folder, unit, plan.fingerprint)[MODEL])
 
 
 def predict_missing(
-    folder: Path, plan: Plan, units: list[Unit], model: RecipePredictor, how: How, crew: Crew, bars: Progress
+    folder: Path,
+    plan: Plan,
+    units: list[Unit],
+    missing: Missing,
+    model: RecipePredictor,
+    how: How,
+    crew: Crew,
+    bars: Progress,
 ) -> None:
     """Answer what no store holds yet, with the model and, in the first process, with the baselines.
 
     Raises:
         OSError: the disk refuses.
-        GroundingError: the recipe can't be built, a video has changed, or the cluster can't be used.
+        GroundingError: the cluster can't be used.
     """
     with ExitStack() as stack:
         cluster: Cluster | None = None
         for unit in units:
             found = stores(folder, unit, plan.fingerprint)
-            check_videos(unit, found[MODEL])
-            missing = pending(unit, found[MODEL], retry_errors=how.retry_errors)
-            if missing:
-                # A recipe that can't be built is one error, not one a sample.
-                check_fit(model.recipe, tasks=plan.tasks)
-                advance = _bar(bars, unit, model.name, missing, visible=True)
+            if samples := missing[unit.label]:
+                advance = _bar(bars, unit, model.name, samples, visible=True)
                 if how.engine == "ray":
                     if cluster is None:
                         cluster = stack.enter_context(connected(model.recipe, plan, how.address, how.workers))
                     with found[MODEL] as store:
-                        cluster.predict(unit, store, missing, advance)
+                        cluster.predict(unit, store, samples, advance)
                 elif crew.size > 1:
-                    predict_together(crew, folder, unit, model, found[MODEL], missing, advance)
+                    predict_together(crew, folder, unit, model, found[MODEL], samples, advance)
                 else:
-                    model.load()
                     with found[MODEL] as store:
-                        predict(unit, model, store, missing, advance)
+                        predict(unit, model, store, samples, advance)
             if crew.leads:
                 _baselines(unit, found, how.retry_errors, bars)
 

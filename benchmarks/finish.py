@@ -22,7 +22,7 @@ from benchmarks.report.page import page
 from benchmarks.report.profile import keep_profile, read_profile
 from benchmarks.report.text import markdown, show
 from benchmarks.scores import MODEL, UnitScores, score_unit
-from benchmarks.store import PredictionStore
+from benchmarks.store import PredictionStore, key_of
 from benchmarks.tasks.base import load_task
 from benchmarks.units import Unit
 from grounding_core.errors import DataError
@@ -81,7 +81,7 @@ def finish(
         _same_truth(folder, unit)
     report = build(plan.model, plan.fingerprint, platform_facts(), scores, read_profile(folder))
     for unit in scores:
-        replace_text(_table_path(folder, unit.unit), _table(unit))
+        replace_text(_table_path(folder, unit.unit), _table(unit, key_of(plan.fingerprint)))
     replace_text(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     replace_text(folder / "report.md", markdown(report))
     place = folder / "report.html"
@@ -138,11 +138,12 @@ _COUNTS = '"predictors": {\n'
 """Ends the first line of a table; what precedes it can be read without the counts."""
 
 
-def _table(scores: UnitScores) -> Iterator[str]:
+def _table(scores: UnitScores, model: str) -> Iterator[str]:
     """Counts of every sample as one JSON object, for comparisons and other programs; a measure at a time."""
     unit = scores.unit
     head = {
         "task": unit.task,
+        "model": model,
         "dataset": unit.dataset,
         "split": unit.split,
         "truths": dict(scores.truths),

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from benchmarks.engine import Engine, How, begin, predict_missing
 from benchmarks.finish import JsonOption, ReportOption, finish, progress
-from benchmarks.launched import Crew, leading
+from benchmarks.launched import Crew
 from benchmarks.lock import locked
 from benchmarks.metrics.text_similarity import DEFAULT, load_similarity
 from benchmarks.plan import Plan
@@ -158,8 +158,8 @@ def bench(
         folder = out or Path("runs") / f"{model.name}-{_key(plan, units)}"
         with locked(folder) if crew.leads else nullcontext(), profiled() if how.profile else nullcontext():
             try:
-                leading(crew, lambda: begin(folder, plan, units))
-                predict_missing(folder, plan, units, model, how, crew, bars)
+                missing = begin(folder, plan, units, model, how, crew)
+                predict_missing(folder, plan, units, missing, model, how, crew, bars)
             except OSError as error:
                 raise DataError(
                     f"Can't write below {folder}: {error.strerror or error}.",

@@ -15,7 +15,7 @@ from benchmarks.plan import Plan
 from benchmarks.predict import check_videos
 from benchmarks.report.browser import MEGABYTES
 from benchmarks.scores import MODEL
-from grounding_core.errors import GroundingError
+from grounding_core.errors import DataError, GroundingError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -36,8 +36,11 @@ def score(
             plan = replace(plan, text_similarity=text_similarity)
         with progress(Console(stderr=True)) as bars, locked(run):
             units = plan.units(bars)
-            for unit in units:
-                check_videos(unit, stores(run, unit, plan.fingerprint)[MODEL])
+            kept = [stores(run, unit, plan.fingerprint)[MODEL] for unit in units]
+            if not any(len(store.predictions()) for store in kept):
+                raise DataError(f"{run} holds no answers of {plan.model}.", "Run what began it again.")
+            for unit, store in zip(units, kept, strict=True):
+                check_videos(unit, store)
             finish(run, plan, units, bars, Console(), report_mb, as_json)
     except GroundingError as error:
         Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -71,20 +72,22 @@ def import_(
             plan, units = Plan.of(name, facts, [task], [dataset], data_root, Selection(), bars)
             unit = _chosen(units, task, None)
             with locked(out):
-                plan.begin(out)
                 wrong = _keep(file, format, unit, plan, out)
         shown = f"{len(unit.samples) - wrong} of {len(unit.samples)} samples imported"
         print(f"{shown}. Score them: python -m benchmarks.score {out}")
 
 
 def _keep(file: Path, format: str, unit: Unit, plan: Plan, out: Path) -> int:
-    """Write the predictions; returns how many are errors."""
+    """Begin the run and write the predictions; returns how many are errors."""
+    given = read(format, file, unit.samples, unit.whole)
+    first = next(given)  # a file of something else ends here, and the folder stays as it was
+    plan.begin(out)
     store = store_for(unit, MODEL, plan.fingerprint, out / "predictions")
     done = store.done()
     samples = {sample.id: sample for sample in unit.samples}
     try:
         with store:
-            for prediction in read(format, file, unit.samples, unit.whole):
+            for prediction in chain((first,), given):
                 if prediction.id not in done:
                     store.append(prediction, line_facts(unit, samples[prediction.id]))
     except OSError as error:

@@ -10,6 +10,7 @@ from harness import Harness, Page
 from typer.testing import CliRunner
 
 from benchmarks.compare import app
+from benchmarks.score import app as score
 from benchmarks.stats import difference, estimate
 
 
@@ -85,6 +86,41 @@ def test_unscored_runs_and_other_folders(runs: tuple[Path, Path], tmp_path: Path
     assert "holds no run" in compare(runs[0], tmp_path, code=2)
     shutil.copy(runs[0] / "run.json", tmp_path)
     assert "is not scored" in " ".join(compare(runs[0], tmp_path, code=2).split())
+
+
+def test_scores_of_another_model_are_not_shown_as_this_one_s(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    other = shutil.copytree(runs[0], tmp_path / "other")
+    plan = json.loads((other / "run.json").read_text())
+    for name, facts in (("theirs", {"toy": "2"}), ("toy", plan["fingerprint"])):
+        changed = {**plan, "model": name, "fingerprint": facts}
+        (other / "run.json").write_text(json.dumps(changed))
+        if name == "theirs":  # begun in the same folder, and broken off before it answered anything
+            assert "are of another model than theirs" in " ".join(compare(runs[1], other, code=2).split())
+            report = (other / "report.json").read_text()
+            done = CliRunner().invoke(score, [str(other)])
+            assert done.exit_code == 2 and "holds no answers of theirs" in " ".join(done.output.split())
+            assert (other / "report.json").read_text() == report
+        else:
+            compare(runs[1], other)
+    # Scores of before they said whose they are.
+    path = other / "scores" / "refseg.mevis.valid_u.json"
+    scores = json.loads(path.read_text())
+    del scores["model"]
+    path.write_text(json.dumps(scores))
+    compare(runs[1], other)
+
+
+def test_a_run_that_is_being_prolonged_is_compared_by_what_it_scored(
+    runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for limit in (5, 20):
+        other = shutil.copytree(runs[0], tmp_path / f"other{limit}")
+        plan = json.loads((other / "run.json").read_text())
+        plan["selection"]["limit"] = limit
+        (other / "run.json").write_text(json.dumps(plan))
+        compare(other, runs[1], "--out", tmp_path / f"out{limit}")
+        shelf = Page((tmp_path / f"out{limit}" / "comparison.html").read_text()).index("r0")
+        assert len(shelf["ids"]) == 9
 
 
 def test_pairing_takes_out_what_both_share() -> None:

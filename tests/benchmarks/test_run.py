@@ -115,6 +115,21 @@ def test_a_limited_run_is_the_beginning_of_the_whole(harness: Harness, command: 
     assert lines(out) == 15
 
 
+def test_a_recipe_that_cannot_be_built_leaves_the_folder_as_it_was(
+    harness: Harness, command: tuple[str, ...]
+) -> None:
+    out = harness.folder / "out"
+    given = (*command, "--tasks", "refseg", "--datasets", "mevis:valid_u", "--out", out)
+    assert harness.run(*given, "--limit", "2").returncode == 0
+    before = {path: path.read_text() for path in out.glob("*.json")}
+    for broken in ("model.type=nosuch", "model.seconds=long"):
+        ran = harness.run(*given, "--limit", "3", "--set", broken)
+        assert ran.returncode == 2 and "1 problem" in ran.stderr
+        assert {path: path.read_text() for path in out.glob("*.json")} == before
+    assert harness.score(out).returncode == 0
+    assert comparable(out)["results"][0]["predictors"]["model"]["errors"] == 0
+
+
 def test_a_random_few_are_part_of_a_larger_random_few(harness: Harness, command: tuple[str, ...]) -> None:
     given = (*command, "--tasks", "refseg", "--datasets", "mevis:valid_u", "--shuffle-seed", "5")
     drawn = []

@@ -183,6 +183,18 @@ def test_json_that_does_not_fit_is_refused(
     assert problem in call("import", file, "--format", "coco-rle", *options, code=2)
 
 
+def test_a_file_of_nothing_leaves_an_import_as_it_was(run: Path, official: Path, tmp_path: Path) -> None:
+    file, empty, out = tmp_path / "a.jsonl", tmp_path / "empty.jsonl", tmp_path / "out"
+    call("export", run, "--format", "jsonl", "--out", file)
+    options = (*SET, "--data-root", official, "--out", out, "--format", "jsonl")
+    call("import", file, "--name", "good", *options)
+    before = (out / "run.json").read_text()
+    empty.write_text("")
+    assert "none of the 9 samples" in call("import", empty, "--name", "EMPTY", *options, code=2)
+    assert (out / "run.json").read_text() == before
+    assert result(out)["predictors"]["model"]["errors"] == 3
+
+
 def test_codes_that_do_not_fill_their_frame_are_misses(official: Path, tmp_path: Path) -> None:
     whole = encode(np.ones((48, 64), bool)).decode()
     wrong = {
