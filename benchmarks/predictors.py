@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
-from grounding_core.config import Recipe
+from grounding_core.config import Part, Recipe
+from grounding_core.errors import GroundingError
 from grounding_core.interfaces.dataset import Sample
 from grounding_core.interfaces.grounder import Grounder, opened
 from grounding_core.plugins import registry
@@ -51,26 +53,52 @@ class RecipePredictor:
         self._grounder: Grounder | None = None
 
     def fingerprint(self) -> dict[str, str]:
-        """Recipe, weights, and the versions of everything that takes part."""
+        """Recipe, weights, files and recipes that options name, and versions of everything that takes part.
+
+        How frames are sampled and answers decoded is told of recipes of parts only: a whole model has its own
+        way, which its options or the recipe inside it tell.
+        """
         facts = {"recipe": self.recipe.name, "recipe_hash": self.recipe.fingerprint()}
         if self.recipe.checkpoint is not None:
             facts["checkpoint"] = _digest(Path(self.recipe.checkpoint))
-        if self.recipe.sampling is not None:
+        if self.recipe.sampling is not None and self.recipe.model is None:
             how = self.recipe.sampling.select
             chosen = "evenly spread" if how is None else f"chosen by {how.type}"
             facts["sampling"] = f"{self.recipe.sampling.frames} frames, {chosen}"
-        facts["generation"] = f"greedy, at most {self.recipe.generation.max_new_tokens} tokens"
+        if self.recipe.model is None:
+            facts["generation"] = f"greedy, at most {self.recipe.generation.max_new_tokens} tokens"
         for library in (*_LIBRARIES, *self._plugins()):
             try:
                 facts[library] = version(library)
             except PackageNotFoundError:
                 continue
-        return facts
+        for role, part in self._parts().items():
+            facts |= self._named(role, part.options, facts)
+        select = self.recipe.sampling.select if self.recipe.sampling is not None else None
+        return facts | ({} if select is None else self._named("sampling.select", select.options, facts))
+
+    def _named(self, place: str, options: Mapping[str, Any], outer: Mapping[str, str]) -> dict[str, str]:
+        """Place of an option -> digest of the file or folder it names, or a fact of the recipe it names.
+
+        What a recipe inside this one has in common with it is told once.
+        """
+        found: dict[str, str] = {}
+        for at, key, value, beside in _texts(place, options):
+            inner = _recipe_of(value, beside) if key == "recipe" else None
+            if inner is not None:
+                facts = RecipePredictor(inner).fingerprint()
+                found |= {f"{at} {name}": fact for name, fact in facts.items() if outer.get(name) != fact}
+            elif os.path.isfile(path := os.path.expanduser(value)) or os.path.isdir(path):
+                found[at] = _content(Path(path), weights=value != self.recipe.checkpoint)
+        return found
+
+    def _parts(self) -> dict[str, Part]:
+        """The recipe's parts, or the whole model."""
+        return self.recipe.parts() | ({"model": self.recipe.model} if self.recipe.model else {})
 
     def _plugins(self) -> list[str]:
         """Distributions of the recipe's components."""
-        parts = [*self.recipe.parts().values(), *([self.recipe.model] if self.recipe.model else [])]
-        types = {part.type for part in parts}
+        types = {part.type for part in self._parts().values()}
         return sorted({offer.distribution for offer in registry().entries() if offer.entry.name in types})
 
     def load(self) -> Grounder:
@@ -95,10 +123,65 @@ def _digest(folder: Path) -> str:
     if not files:
         content.update(str(folder).encode())
     for file in files:
-        with file.open("rb") as handle:
-            while block := handle.read(1 << 22):
-                content.update(block)
+        _add(content, file)
     return content.hexdigest()[:16]
+
+
+Text = tuple[str, str, str, Mapping[str, Any]]
+"""Place, key and value of an option that is a text, and the options beside it."""
+
+
+def _texts(place: str, options: Mapping[str, Any]) -> Iterator[Text]:
+    """The texts among a component's options and those of components inside it, but for their types."""
+    for key, value in options.items():
+        several = isinstance(value, (list, tuple))
+        for number, item in enumerate(value if several else [value]):
+            at = f"{place}.{key}.{number}" if several else f"{place}.{key}"
+            if isinstance(item, Mapping):
+                yield from _texts(at, item)
+            elif isinstance(item, str) and key != "type":
+                yield at, key, item, options
+
+
+def _recipe_of(source: str, beside: Mapping[str, Any]) -> Recipe | None:
+    """The recipe inside another, with its overrides; None where there is none: building it will say so."""
+    overrides = beside.get("overrides")
+    try:
+        return Recipe.load(source, overrides if isinstance(overrides, (list, tuple)) else ())
+    except GroundingError:
+        return None
+
+
+def _content(path: Path, *, weights: bool) -> str:
+    """Hash of a file, or of the files of a folder with their names.
+
+    Args:
+        path: what is there.
+        weights: False leaves out a folder's weights: of the recipe's checkpoint they are known already.
+
+    Raises:
+        GroundingError: one can't be read.
+    """
+    content = hashlib.sha256()
+    try:
+        files = sorted(file for file in path.glob("[!.]*") if file.is_file()) if path.is_dir() else [path]
+        for file in files:
+            if path.is_dir():
+                if file.suffix == ".safetensors" and not weights:
+                    continue
+                content.update(f"{file.name} {file.stat().st_size} ".encode())
+            _add(content, file)
+    except OSError as error:
+        raise GroundingError(
+            f"{path}, which the recipe names, can't be read: {error.strerror}.", "Check its permissions."
+        ) from error
+    return content.hexdigest()[:16]
+
+
+def _add(content: Any, file: Path) -> None:
+    with file.open("rb") as handle:
+        while block := handle.read(1 << 22):
+            content.update(block)
 
 
 def platform_facts() -> dict[str, str]:
