@@ -21,6 +21,7 @@ LOG = "metrics.jsonl"
 BESIDE = ("step", "lr", "videos_per_s", "total")
 SMOOTHING = 0.95
 COLUMNS = 4
+KINDS = (".png", ".svg", ".pdf")
 
 
 @app.command()
@@ -76,12 +77,14 @@ def draw(stages: Sequence[tuple[str, list[dict[str, Any]]]], out: Path) -> None:
     """One panel a stage: smoothed losses on a logarithmic scale, validations in percent on the right.
 
     Raises:
-        GroundingError: matplotlib is not installed.
+        GroundingError: matplotlib is not installed, or the picture can't be written.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise GroundingError("Curves need matplotlib.", "pip install 'grounding-core[plots]'") from error
+    if out.suffix.lower() not in KINDS:
+        raise GroundingError(f"{out} is no picture.", f"Name a file that ends in {', '.join(KINDS)}.")
     columns = min(COLUMNS, len(stages))
     lines = math.ceil(len(stages) / columns)
     figure = Figure(figsize=(3.2 * columns, 2.8 * lines), layout="constrained")
@@ -90,7 +93,7 @@ def draw(stages: Sequence[tuple[str, list[dict[str, Any]]]], out: Path) -> None:
         empty.remove()
     for panel, (name, rows) in zip(panels, stages, strict=False):
         steps = [row for row in rows if "validation" not in row]
-        judged = [row for row in rows if "validation" in row]
+        judged = [row for row in rows if row.get("validation")]
         for loss in sorted({key for row in steps for key in row if key not in BESIDE}):
             known = [row for row in steps if loss in row]
             panel.plot([row["step"] for row in known], smooth([row[loss] for row in known]), label=loss)
@@ -104,13 +107,19 @@ def draw(stages: Sequence[tuple[str, list[dict[str, Any]]]], out: Path) -> None:
         if judged:
             right = panel.twinx()
             first = next(iter(judged[0]["validation"]))
+            judged = [row for row in judged if first in row["validation"]]
             values = [100 * row["validation"][first] for row in judged]
             right.plot([row["step"] for row in judged], values, "k.--", label=first)
             right.set_ylim(0, 100)
             right.tick_params(labelsize=7)
             right.set_ylabel(f"{first}, percent", fontsize=7)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=110)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out, dpi=110)
+    except OSError as error:
+        raise GroundingError(
+            f"{out} can't be written: {error.strerror or error}.", "Name another with --out."
+        ) from error
 
 
 def smooth(values: Sequence[float]) -> list[float]:

@@ -84,8 +84,7 @@ def find_units(
     for task in tasks:
         registry().find("task", task)
     units: list[Unit] = []
-    for spec in datasets:
-        name, _, split = spec.partition(":")
+    for name, split in dict.fromkeys(_named(spec) for spec in datasets):
         units += _units_of(name, split, tasks, data_root, preparing)
     for task in tasks:
         if not any(unit.task == task for unit in units):
@@ -116,6 +115,13 @@ def _select(units: Sequence[Unit], selection: Selection) -> list[Unit]:
     return [unit for unit in chosen if unit.samples]
 
 
+def _named(spec: str) -> tuple[str, str]:
+    """Data set and split of ``name`` or ``name:split``."""
+    name, _, split = spec.partition(":")
+    found: type[Dataset] | type[GeneratedDataset] = registry().load("dataset", name)
+    return name, split or found.default_split
+
+
 def _units_of(
     name: str,
     split: str,
@@ -124,7 +130,6 @@ def _units_of(
     preparing: Preparing,
 ) -> list[Unit]:
     found: type[Dataset] | type[GeneratedDataset] = registry().load("dataset", name)
-    split = split or found.default_split
     if issubclass(found, GeneratedDataset):
         root = _generated(name, found, split, data_root, preparing)
         readers = {task: (reading.reader, reading.split) for task, reading in found.readings.items()}

@@ -42,5 +42,22 @@ def test_what_is_no_run_is_named(tmp_path: Path) -> None:
         read(tmp_path / "metrics.jsonl")
 
 
+def test_a_picture_that_cannot_be_written_ends_in_one_line(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    _log(run, {"step": 1, "text": 2.0}, {"step": 1, "validation": {}})
+    (tmp_path / "file").write_text("")
+    for out, problem in (("c.txt", "ends in .png"), ("curves", "ends in .png"), ("file/c.png", "can't be")):
+        done = CliRunner().invoke(app, [str(run), "--out", str(tmp_path / out)])
+        assert done.exit_code == 2 and problem in " ".join(done.output.split())
+
+
+def test_a_validation_of_nothing_is_not_drawn(tmp_path: Path) -> None:
+    judged = ({}, {"refseg jf": 0.5}, {"gcg miou": 0.5})
+    rows = ({"step": step, "validation": found} for step, found in enumerate(judged))
+    _log(tmp_path / "run", {"step": 1, "text": 2.0}, *rows)
+    done = CliRunner().invoke(app, [str(tmp_path / "run"), "--out", str(tmp_path / "c.png")])
+    assert done.exit_code == 0, done.output
+
+
 def test_smoothing_keeps_a_constant() -> None:
     assert smooth([2.0, 2.0, 2.0]) == pytest.approx([2.0, 2.0, 2.0])
