@@ -22,7 +22,7 @@ from benchmarks.report.comparison import markdown, page, show
 from benchmarks.scores import MODEL
 from benchmarks.stats import Measure, difference, per_sample
 from benchmarks.store import key_of
-from benchmarks.tasks.base import load_task
+from benchmarks.tasks.base import Task, load_task
 from grounding_core.errors import GroundingError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -179,8 +179,15 @@ def _compared(a: Scored, b: Scored, run: Path, threshold: float) -> dict[str, An
         )
     task = load_task(a.content["task"], run / "memory")
     both = a.content["predictors"][MODEL].keys() & b.content["predictors"][MODEL].keys()
-    measures = [measure for measure in task.all_measures if measure.key in both]
-    head = next(measure for measure in measures if measure.key == task.headline)
+    shared = [measure for measure in task.all_measures if measure.key in both]
+    apart = {measure.key: fact for measure in shared if (fact := _protocols(task, measure.key, a, b))}
+    measures = [measure for measure in shared if measure.key not in apart]
+    head = next((measure for measure in measures if measure.key == task.headline), None)
+    if head is None:
+        raise GroundingError(
+            f"{task.headline} of {a.name} was judged in one run only, or in another way in each.",
+            "Score both again in the same way: python -m benchmarks.score.",
+        )
     return {
         "label": a.name,
         "task": a.content["task"],
@@ -191,6 +198,11 @@ def _compared(a: Scored, b: Scored, run: Path, threshold: float) -> dict[str, An
         "headline": head.label,
         "percent": head.percent,
         "measures": [_difference(measure, a, b) for measure in measures],
+        "left_out": [
+            {"key": measure.key, "label": measure.label, **apart[measure.key]}
+            for measure in shared
+            if measure.key in apart
+        ],
         **_flips(head, a, b, threshold),
         "samples": [
             {"id": id, "a": one, "b": other}
@@ -201,6 +213,13 @@ def _compared(a: Scored, b: Scored, run: Path, threshold: float) -> dict[str, An
             )
         ],
     }
+
+
+def _protocols(task: Task, key: str, a: Scored, b: Scored) -> dict[str, str] | None:
+    """What a measure rests on, as each run has it; None if it is the same, or older scores don't say."""
+    fact = task.rests_on.get(key, "")
+    first, second = (run.content.get("protocol", {}).get(fact) for run in (a, b))
+    return {"protocol": fact, "a": first, "b": second} if first and second and first != second else None
 
 
 def _difference(measure: Measure, a: Scored, b: Scored) -> dict[str, Any]:

@@ -76,12 +76,13 @@ def finish(
     """
     with stage("scoring"):
         scores = [_score(folder, plan, unit, bars) for unit in units if unit.truth]
-    keep_profile(folder)
+    model = key_of(plan.fingerprint)
+    keep_profile(folder, model)
     for unit in scores:
         _same_truth(folder, unit)
-    report = build(plan.model, plan.fingerprint, platform_facts(), scores, read_profile(folder))
+    report = build(plan.model, plan.fingerprint, platform_facts(), scores, read_profile(folder, model))
     for unit in scores:
-        replace_text(_table_path(folder, unit.unit), _table(unit, key_of(plan.fingerprint)))
+        replace_text(_table_path(folder, unit.unit), _table(unit, model))
     replace_text(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     replace_text(folder / "report.md", markdown(report))
     place = folder / "report.html"
@@ -146,6 +147,7 @@ def _table(scores: UnitScores, model: str) -> Iterator[str]:
         "model": model,
         "dataset": unit.dataset,
         "split": unit.split,
+        "protocol": scores.task.protocol,
         "truths": dict(scores.truths),
         "ids": [sample.id for sample in unit.samples],
         "videos": [sample.drawn_as for sample in unit.samples],

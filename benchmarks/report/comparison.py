@@ -46,6 +46,17 @@ def _scope(result: Mapping[str, Any]) -> str:
     return f"{result['n']} samples, {result['videos']} videos"
 
 
+def _left_out(result: Mapping[str, Any]) -> list[str]:
+    """Why measures that both runs have are not compared."""
+    facts: dict[tuple[str, str, str], list[str]] = {}
+    for measure in result["left_out"]:
+        facts.setdefault((measure["protocol"], measure["a"], measure["b"]), []).append(measure["label"])
+    return [
+        f"Not compared: {', '.join(labels)}. Another {protocol}: {a} in A, {b} in B."
+        for (protocol, a, b), labels in facts.items()
+    ]
+
+
 def _flipped(
     found: Mapping[str, Any], result: Mapping[str, Any]
 ) -> list[tuple[str, Sequence[Mapping[str, Any]]]]:
@@ -74,6 +85,8 @@ def show(found: Mapping[str, Any], console: Console) -> None:
         console.print(Text(f"{result['title']} · {result['data']}", style="bold"))
         console.print(Text(f"{_scope(result)}; bold: the interval leaves out 0", style="dim"))
         console.print(table)
+        for line in _left_out(result):
+            console.print(line, highlight=False, markup=False, style="yellow")
         for title, rows in _flipped(found, result):
             console.print(title, highlight=False, markup=False)
             for row in rows[:FLIPS_SHOWN]:
@@ -95,6 +108,7 @@ def markdown(found: Mapping[str, Any]) -> str:
             if _certain(measure):
                 cells[3] = f"**{cells[3]}**"
             lines.append("| " + " | ".join(cells) + " |")
+        lines += [text for line in _left_out(result) for text in ("", line)]
         for title, rows in _flipped(found, result):
             lines += ["", f"{title}:", "", *(f"- {_change(row, result['percent'])}" for row in rows)]
         lines.append("")
@@ -129,6 +143,7 @@ def _section(found: Mapping[str, Any], result: Mapping[str, Any], shelf: browser
         for cells in [[escape(cell) for cell in _row(measure)]]
     )
     head = "".join(f"<th>{name or 'measure'}</th>" for name in _HEADER)
+    left_out = "".join(f"<p>{escape(line)}</p>" for line in _left_out(result))
     flips = "".join(
         f"<details><summary>{escape(title)}</summary><ul>"
         + "".join(f"<li>{escape(_change(row, result['percent']))}</li>" for row in flipped)
@@ -142,7 +157,7 @@ def _section(found: Mapping[str, Any], result: Mapping[str, Any], shelf: browser
         f"<section><h2>{escape(result['title'])}</h2>"
         f'<p class="soft">{escape(result["data"])} · {_scope(result)}; marked: the interval leaves out 0</p>'
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-        f"{flips}{samples}</section>"
+        f"{left_out}{flips}{samples}</section>"
     )
 
 

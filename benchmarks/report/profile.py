@@ -30,19 +30,30 @@ STAGES = {
 Stages = Mapping[str, Mapping[str, float]]
 
 
-def keep_profile(folder: Path) -> None:
-    """Write the profile that listens now, if one does and the model has answered anything."""
+MODEL = "model"
+"""Key of whose profile it is, beside the stages."""
+
+
+def keep_profile(folder: Path, model: str) -> None:
+    """Write the profile that listens now, if one does and the model has answered anything.
+
+    Args:
+        folder: of the run.
+        model: key of the fingerprint of who answered.
+    """
     profile = current()
     if profile is not None and "rest of the model" in profile.stages:
-        replace_text(folder / PROFILE, json.dumps(profile.as_json(), indent=1) + "\n")
+        replace_text(folder / PROFILE, json.dumps({MODEL: model, **profile.as_json()}, indent=1) + "\n")
 
 
-def read_profile(folder: Path) -> Stages | None:
-    """The profile of a run folder; None if its run was not profiled."""
+def read_profile(folder: Path, model: str) -> Stages | None:
+    """The profile of a model's run in a folder; None if it was not profiled."""
     path = folder / PROFILE
     if not path.is_file():
         return None
-    content: Stages = json.loads(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if content.get(MODEL, model) != model:  # profiles of older versions don't say
+        return None
     return {name: content[name] for name in STAGES if name in content}
 
 

@@ -75,6 +75,8 @@ class Task(ABC):
         self.text_similarity = text_similarity
         self.protocol: dict[str, str] = {}
         """Facts that must travel with the numbers."""
+        self.rests_on: dict[str, str] = {}
+        """Measure -> fact of the protocol without which its number can't be compared with another run's."""
         self.notes: list[str] = []
         """What was not computed, and why."""
         self.metrics: list[Metric] = []
@@ -164,7 +166,9 @@ def load_task(name: str, workspace: Path, text_similarity: str = DEFAULT) -> Tas
             )
         task.metrics.append(metric())
         offer = registry().find("metric", other)
-        task.protocol[f"metric {other}"] = f"{offer.distribution} {offer.version}"
+        fact = f"metric {other}"
+        task.protocol[fact] = f"{offer.distribution} {offer.version}"
+        task.rests_on |= {measure.key: fact for measure in metric.measures}
     return task
 
 

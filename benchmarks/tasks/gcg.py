@@ -74,6 +74,7 @@ class GroundedCaptions(Task):
         self.similarity = load_similarity(text_similarity)
         official = "" if self.similarity.name == Bert.name else f"; official: {Bert.OFFICIAL}, cosine"
         self.protocol["text similarity"] = f"{self.similarity.described}{official}"
+        self.rests_on = {key: "text similarity" for key in ("recall", "recall_official")} | {"clair": "CLAIR"}
 
     def judge(self, answer: GroundedText | None, truth: Truth) -> Judgement:
         """Each phrase of the answer, with the union of its tracks, against each true phrase."""
@@ -143,7 +144,10 @@ class GroundedCaptions(Task):
         cost, usage = endpoint.cost(clair.usage), clair.usage
         price = "" if cost is None else f", cost {cost:.4f}"
         self.protocol["CLAIR"] = (
-            f"{endpoint.model}, {SAMPLING['max_tokens']} tokens at temperature {SAMPLING['temperature']}; "
+            f"{endpoint.model}, {SAMPLING['max_tokens']} tokens at temperature {SAMPLING['temperature']}"
+        )
+        # By itself: the same judge may have been asked less, where answers were kept.
+        self.protocol["CLAIR calls"] = (
             f"{usage.calls} calls, {usage.prompt_tokens} + {usage.reply_tokens} tokens{price}"
         )
         return {"clair": _each(np.asarray(scores, dtype=np.float64))}

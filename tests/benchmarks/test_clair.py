@@ -158,8 +158,8 @@ def test_the_task_reports_model_usage_and_cost(
     found = task.judge_texts({"model": [("a", "b"), ("c", "d")], "whole frame": [("x", "b"), ("y", "d")]})
     np.testing.assert_array_equal(found["model"]["clair"], [[0.8, 1.0], [0.8, 1.0]])
     assert "clair" not in found["whole frame"]
-    assert task.protocol["CLAIR"].startswith("judge, 100 tokens at temperature 0.5; 2 calls, 200 + 20 tokens")
-    assert task.protocol["CLAIR"].endswith("cost 0.0006")
+    assert task.protocol["CLAIR"] == "judge, 100 tokens at temperature 0.5"
+    assert task.protocol["CLAIR calls"] == "2 calls, 200 + 20 tokens, cost 0.0006"
     monkeypatch.setenv("CLAIR_PRICE", "cheap")
     task.judge_texts({"model": [("a", "b")]})
     assert any("CLAIR_PRICE is 'cheap'" in note for note in task.notes)

@@ -123,6 +123,36 @@ def test_a_run_that_is_being_prolonged_is_compared_by_what_it_scored(
         assert len(shelf["ids"]) == 9
 
 
+def test_another_text_similarity_is_no_difference_between_models(
+    harness: Harness, official: Path, bert: Path, tmp_path: Path
+) -> None:
+    """Nor is a profile another model's."""
+    out = tmp_path / "a"
+    ran = harness.run(
+        "--recipe", harness.recipe, "--data-root", official, "--tasks", "gcg", "--datasets", "video-gcg",
+        "--out", out, "--profile",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    other = shutil.copytree(out, tmp_path / "b")
+    assert CliRunner().invoke(score, [str(other), "--text-similarity", f"bert:{bert}"]).exit_code == 0
+    assert "profile" in json.loads((other / "report.json").read_text())
+    shown = " ".join(compare(out, other, "--out", tmp_path).split())
+    assert "Not compared: recall, recall official. Another text similarity: token-f1;" in shown
+    (result,) = json.loads((tmp_path / "comparison.json").read_text())["results"]
+    keys = {measure["key"] for measure in result["measures"]}
+    assert "miou" in keys and not keys & {"recall", "recall_official"}
+    for kind in ("html", "md"):
+        assert "Not compared: recall" in (tmp_path / f"comparison.{kind}").read_text()
+    assert "Not compared" not in compare(out, out)
+
+    ran = harness.run(
+        "--recipe", harness.recipe, "--data-root", official, "--tasks", "gcg", "--datasets", "video-gcg",
+        "--out", out, "--set", "model.seconds=0.01",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert "profile" not in json.loads((out / "report.json").read_text())
+
+
 def test_pairing_takes_out_what_both_share() -> None:
     """Hard and easy videos spread the values; a constant gain is certain all the same."""
     rng = np.random.default_rng(1)
