@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.disk import replace_text
 from benchmarks.run import WRONG_USE
 from benchmarks.units import Unit, by_source, find_units, names
 from grounding_core.cli.options import SetOption
@@ -34,10 +35,14 @@ class Ablation(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     recipe: str = Field(description="The recipe that is varied.")
     set: tuple[str, ...] = Field(default=(), description="Overrides for all variants.")
-    variants: Mapping[str, tuple[str, ...]] = Field(description="Name -> overrides of this variant.")
-    seeds: tuple[int, ...] = Field(default=(0,), description="Each variant is trained once with each.")
+    variants: Mapping[str, tuple[str, ...]] = Field(
+        min_length=1, description="Name -> overrides of this variant."
+    )
+    seeds: tuple[int, ...] = Field(
+        default=(0,), min_length=1, description="Each variant is trained once with each."
+    )
     measures: tuple[str, ...] = Field(
-        description="What the table shows, e.g. `refseg jf` or `refseg jf motion`."
+        min_length=1, description="What the table shows, e.g. `refseg jf` or `refseg jf motion`."
     )
 
 
@@ -75,6 +80,7 @@ def ablate(
     try:
         ablation = read_ablation(file)
         learned, scored = (_units(specs, tasks, data_root) for specs in (data, validation))
+        _check_measures(ablation, scored, videos)
         rows = {
             f"{name}/{seed}": _train_and_score(
                 ablation.recipe,
@@ -100,6 +106,20 @@ def _units(specs: str, tasks: str, root: Path | None) -> list[Unit]:
         return find_units(names(tasks, "task"), names(specs, "data set"), data_root=root, preparing=preparing)
 
 
+def _check_measures(ablation: Ablation, scored: list[Unit], videos: int) -> None:
+    """Before anything is trained.
+
+    Raises:
+        DataError: one is not measured.
+    """
+    from benchmarks.validation import Validation
+
+    known = [_short(key, scored) for key in Validation(scored, videos).measured()]
+    for measure in ablation.measures:
+        if measure not in known:
+            raise DataError(f"Nothing measures {measure!r}.", f"Name some of: {', '.join(known)}.")
+
+
 def _train_and_score(
     base: str,
     overrides: list[str],
@@ -114,15 +134,31 @@ def _train_and_score(
     from grounding_core.compose import build
     from grounding_core.model import GroundingModel
     from grounding_core.training.loop import train
+    from grounding_core.training.state import STATE
 
     recipe = Recipe.load(base, overrides)
     result = folder / "result.json"
-    settings = {"overrides": overrides, "recipe": recipe.fingerprint(), "from": initial, "videos": videos}
+    settings = {
+        "overrides": overrides,
+        "recipe": recipe.fingerprint(),
+        "from": initial,
+        "videos": videos,
+        "data": {unit.label: unit.data for unit in learned},
+        "validation": {unit.label: unit.data for unit in scored},
+    }
     if result.is_file():
         found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
-        if found["settings"] != settings:
-            raise DataError(f"{folder} holds a run with other settings.", "Name another folder with --out.")
-        return dict(found["measures"])
+        # Results of older versions don't say on what data.
+        other = [name for name, value in found["settings"].items() if settings.get(name) != value]
+        if other and ("measures" in found or any(folder.rglob(f"*{STATE}*"))):  # else it learned nothing yet
+            raise DataError(
+                f"{folder} holds a run with other settings: {', '.join(other)}.",
+                "Name another folder with --out.",
+            )
+        if "measures" in found:
+            return dict(found["measures"])
+    # Before it is trained: a run that was interrupted must not go on with other data.
+    replace_text(result, json.dumps({"settings": settings}, indent=1))
     sources = by_source(learned)
     checkpoint = train(recipe, recipe.training or TrainConfig(), sources, folder, initial=initial)
     trained = [f"checkpoint={checkpoint}"]
@@ -132,7 +168,7 @@ def _train_and_score(
     assert isinstance(model, GroundingModel)  # whole models have no training section
     report = Validation(scored, videos)(model.eval(), folder / "answers.png")
     measures = {_short(key, scored): value for key, value in report.items()}
-    result.write_text(json.dumps({"settings": settings, "measures": measures}, indent=1), encoding="utf-8")
+    replace_text(result, json.dumps({"settings": settings, "measures": measures}, indent=1))
     return measures
 
 

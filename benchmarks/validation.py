@@ -62,14 +62,35 @@ class Validation:
             stack_sheets(sheets).save(picture)
         return {"mean of headlines": float(np.nanmean(headlines)), **report}
 
-    def _scored(
-        self, model: GroundingModel, unit: Unit, task: Task, sheets: list[Image]
-    ) -> list[tuple[Sample, Mapping[str, tuple[float, ...]]]]:
+    def measured(self) -> list[str]:
+        """What a call reports; no model is needed."""
+        report = dict.fromkeys(["mean of headlines"])
+        with tempfile.TemporaryDirectory() as folder:
+            for unit in self._units:
+                task = load_task(unit.task, Path(folder))
+                missed = [
+                    (sample, task.score(None, sample.load_truth()).counts)
+                    for group in self._groups(unit)
+                    for sample in group
+                ]
+                keys = {key for _, counts in missed for key in counts}
+                known = [measure.key for measure in task.all_measures if measure.key in keys]
+                report |= dict.fromkeys(f"{unit.label} {key}" for key in known)
+                report |= dict.fromkeys(_by_kind(unit, task, missed))
+        return list(report)
+
+    def _groups(self, unit: Unit) -> list[list[Sample]]:
+        """Samples of the first videos, video by video."""
         groups: dict[str, list[Sample]] = {}
         for sample in unit.samples:
             groups.setdefault(sample.video_id, []).append(sample)
+        return list(groups.values())[: self._videos]
+
+    def _scored(
+        self, model: GroundingModel, unit: Unit, task: Task, sheets: list[Image]
+    ) -> list[tuple[Sample, Mapping[str, tuple[float, ...]]]]:
         found = []
-        for group in list(groups.values())[: self._videos]:
+        for group in self._groups(unit):
             video = group[0].open_video()
             answers = model.ground(model.encode(video), [sample.query for sample in group])
             for sample, answer in zip(group, answers, strict=True):

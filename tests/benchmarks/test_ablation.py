@@ -54,9 +54,45 @@ def test_other_settings_are_not_mixed_in(root: Path, tmp_path: Path) -> None:
     file = tmp_path / "ablation.yaml"
     file.write_text(yaml.safe_dump({**ABLATION, "variants": {"both": []}, "seeds": [0]}))
     command = [str(file), "--out", str(tmp_path / "out"), "--data-root", str(root), "--data", "sprites:val"]
+    command += ["--tasks", "refseg,gcg"]
     assert CliRunner().invoke(app, [*command, "--videos", "1"]).exit_code == 0
-    done = CliRunner().invoke(app, [*command, "--videos", "2"])
-    assert done.exit_code == 2
+    for change, setting in (
+        (["--videos", "2"], "videos"),
+        (["--tasks", "gcg,refseg,grounding"], "validation"),
+    ):
+        done = CliRunner().invoke(app, [*command, "--videos", "1", *change])
+        assert done.exit_code == 2 and setting in " ".join(done.output.split())
+
+    manifest = root / "sprites-val.json"
+    before = manifest.read_text()
+    try:
+        manifest.write_text(before + "\n")
+        done = CliRunner().invoke(app, [*command, "--videos", "1"])
+        assert done.exit_code == 2 and "settings: data, validation" in " ".join(done.output.split())
+        # Interrupted before it was scored: it goes on with its own data only.
+        result = tmp_path / "out" / "both-0" / "result.json"
+        found = json.loads(result.read_text())
+        result.write_text(json.dumps({"settings": found["settings"]}))
+        assert CliRunner().invoke(app, [*command, "--videos", "1"]).exit_code == 2
+        # Results of before they said on what data.
+        del found["settings"]["data"], found["settings"]["validation"]
+        result.write_text(json.dumps(found))
+        assert CliRunner().invoke(app, [*command, "--videos", "1"]).exit_code == 0
+    finally:
+        manifest.write_text(before)
+
+
+def test_a_measure_that_there_is_not_is_named_before_training(root: Path, tmp_path: Path) -> None:
+    file = tmp_path / "ablation.yaml"
+    for measure in ("refseg JF", "gcg meteor", "refseg jf mood"):
+        file.write_text(yaml.safe_dump({**ABLATION, "measures": ["refseg jf motion", measure]}))
+        command = [str(file), "--out", str(tmp_path / "out"), "--data-root", str(root)]
+        done = CliRunner().invoke(app, [*command, "--data", "sprites:val", "--videos", "1"])
+        shown = " ".join(done.output.split())
+        assert (
+            done.exit_code == 2 and f"Nothing measures '{measure}'" in shown and "refseg jf motion" in shown
+        )
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_malformed_file_is_named(tmp_path: Path) -> None:
@@ -64,3 +100,7 @@ def test_a_malformed_file_is_named(tmp_path: Path) -> None:
     file.write_text("recipe: videoglamm-tiny\nvariant: {}\n")
     done = CliRunner().invoke(app, [str(file), "--out", str(tmp_path)])
     assert done.exit_code == 2 and "ablation.yaml" in done.output
+    for nothing in ("variants", "seeds", "measures"):
+        file.write_text(yaml.safe_dump({**ABLATION, nothing: {} if nothing == "variants" else []}))
+        done = CliRunner().invoke(app, [str(file), "--out", str(tmp_path)])
+        assert done.exit_code == 2 and nothing in done.output and "at least 1" in done.output
