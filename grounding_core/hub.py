@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -62,7 +62,13 @@ def fetch_model(source: str) -> Path:
 
 
 def from_pretrained(
-    load: Callable[..., T], source: str, *, what: str, needs: str = "config.json", **options: Any
+    load: Callable[..., T],
+    source: str,
+    *,
+    what: str,
+    needs: str = "config.json",
+    unused: Collection[str] = (),
+    **options: Any,
 ) -> T:
     """Call a ``from_pretrained`` of transformers.
 
@@ -71,13 +77,14 @@ def from_pretrained(
         source: hub id, or folder.
         what: name of the thing in errors, e.g. "CLIP weights".
         needs: file that a folder must hold; transformers itself falls back to defaults without it.
+        unused: modules of a network that are never run, whose weights may be missing.
         options: passed on.
 
     Under PyTorch's meta device, and where a checkpoint will fill it, a network is made from its config alone.
     Networks come in the number type of :func:`grounding_core.precision.read_in`.
 
     Raises:
-        CheckpointError: the source can't be reached or read.
+        CheckpointError: the source can't be reached or read, or holds the weights of another network.
     """
     folder = Path(source).expanduser()
     remedy = f"Give a folder with {needs}, or a hub id that this machine can reach or has cached."
@@ -85,21 +92,23 @@ def from_pretrained(
         raise CheckpointError(f"{what}: {source} has no {needs}.", remedy)
     from grounding_core.precision import filled_later, reading_options
 
-    is_network = _makes_network(load)
+    place = str(folder) if folder.exists() else source
     try:
-        if is_network and filled_later():
+        if not _makes_network(load):
+            return load(place, **options)
+        if filled_later():
             network: Any = load.__self__  # type: ignore[attr-defined]
             found = from_pretrained(network.config_class.from_pretrained, source, what=what, needs=needs)
             taken = inspect.signature(network.__init__).parameters
             shaping = {key: value for key, value in options.items() if key in taken}
             return network(found, **shaping)  # type: ignore[no-any-return]
-        if is_network:
-            options |= reading_options()
-        return load(str(folder) if folder.exists() else source, **options)
+        made, facts = _read(load, place, f"{what} {source!r}", **options | reading_options())
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"{what} {source!r} can't be read: {str(error).splitlines()[0]}", remedy
         ) from error
+    _expect_all(made, facts, f"{what} {source!r}", unused)
+    return made  # type: ignore[no-any-return]
 
 
 def _makes_network(load: Callable[..., Any]) -> bool:
@@ -107,3 +116,40 @@ def _makes_network(load: Callable[..., Any]) -> bool:
 
     network = getattr(load, "__self__", None)
     return isinstance(network, type) and issubclass(network, Module)
+
+
+def _read(load: Callable[..., Any], place: str, named: str, **options: Any) -> Any:
+    """A network, and what transformers says of the keys."""
+    try:
+        return load(place, output_loading_info=True, ignore_mismatched_sizes=True, **options)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{named} do not fit: {reason}", "Fetch them again.") from error
+
+
+def _expect_all(made: Any, facts: Mapping[str, Any], named: str, unused: Collection[str]) -> None:
+    """Refuse what transformers itself fills with random numbers and a line in the log.
+
+    It does not report tied weights, nor what it knows to be computed. Whole numbers in buffers (positions,
+    counters of batches) are computed too, and old checkpoints may not hold them.
+    """
+    for key, theirs, ours in sorted(facts["mismatched_keys"]):
+        raise CheckpointError(
+            f"{named} do not fit {type(made).__name__}: {key} is {_shape(theirs)}, not {_shape(ours)}.",
+            "They belong to another network, or config.json does.",
+        )
+    computed = {key for key, value in made.named_buffers() if not value.is_floating_point()}
+    missing = [
+        key
+        for key in sorted(facts["missing_keys"])
+        if key not in computed and set(key.split(".")).isdisjoint(unused)
+    ]
+    if missing:
+        raise CheckpointError(
+            f"{named} lack {len(missing)} keys of {type(made).__name__}.",
+            f"They belong to another network; the first is {missing[0]}.",
+        )
+
+
+def _shape(sizes: Collection[int]) -> str:
+    return " x ".join(map(str, sizes)) or "a number"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from grounding_core.errors import CheckpointError
 from grounding_core.feature_maps import FeatureMapEncoder
-from grounding_hf.networks import VisionConfig, class_of, described, load, normalisation, tower_of
+from grounding_hf.networks import POOLED, VisionConfig, class_of, described, load, normalisation, tower_of
 
 
 class HfImage(FeatureMapEncoder):
@@ -22,7 +22,7 @@ class HfImage(FeatureMapEncoder):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         found = tower_of(described(config), "vision_config")
-        self.tower = load(class_of(found), found, config, what="Vision weights")
+        self.tower = load(class_of(found), found, config, what="Vision weights", unused=POOLED)
         own = own_size(found)
         if own is None and config.image_size is None:
             raise CheckpointError("The vision tower does not say its image_size.", "Give `image_size`.")

@@ -21,7 +21,7 @@ from grounding_core.pixels import Triple
 from grounding_core.precision import filled_later
 
 PROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
-POOLED = ("pooler", "head", "classifier", "post_layernorm", "predictor", "fc_norm")
+POOLED = ("pooler", "head", "classifier", "predictor", "fc_norm")
 """Modules of encoders that only summaries of a whole image go through."""
 
 
@@ -114,7 +114,7 @@ def load(network: Any, found: Any, config: NetworkConfig, *, what: str, **option
         found: its transformers config.
         config: of the component.
         what: name in errors.
-        options: for ``from_pretrained``.
+        options: for :func:`grounding_core.hub.from_pretrained`.
 
     Raises:
         CheckpointError: the weights can't be read, or belong to another network.
@@ -122,28 +122,9 @@ def load(network: Any, found: Any, config: NetworkConfig, *, what: str, **option
     if config.weights is None or filled_later():
         return network(found)
     needs = options.get("gguf_file") or "config.json"
-    try:
-        made, facts = from_pretrained(
-            network.from_pretrained,
-            config.weights,
-            what=what,
-            needs=needs,
-            config=found,
-            output_loading_info=True,
-            **options,
-        )
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(
-            f"{what} {config.weights!r} do not fit: {reason}", "Fetch them again."
-        ) from error
-    missing = [key for key in sorted(facts["missing_keys"]) if not set(key.split(".")) & set(POOLED)]
-    if missing:
-        raise CheckpointError(
-            f"{what} {config.weights!r} lack {len(missing)} keys of {network.__name__}.",
-            f"They belong to another network; the first is {missing[0]}.",
-        )
-    return made
+    return from_pretrained(
+        network.from_pretrained, config.weights, what=what, needs=needs, config=found, **options
+    )
 
 
 def normalisation(config: VisionConfig) -> tuple[Triple, Triple]:

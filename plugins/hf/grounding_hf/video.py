@@ -16,7 +16,7 @@ from grounding_core.interfaces.encoders import VideoEncoder
 from grounding_core.interfaces.specs import EncoderSpec
 from grounding_core.pixels import squares
 from grounding_hf.image import features_of, own_size
-from grounding_hf.networks import VisionConfig, class_of, described, load, normalisation, tower_of
+from grounding_hf.networks import POOLED, VisionConfig, class_of, described, load, normalisation, tower_of
 
 
 class HfVideoConfig(VisionConfig):
@@ -41,7 +41,7 @@ class HfVideo(VideoEncoder):
     def __init__(self, config: HfVideoConfig) -> None:
         super().__init__()
         found = tower_of(described(config), "video_config", "vision_config")
-        self.tower = load(class_of(found), found, config, what="Video weights")
+        self.tower = load(class_of(found), found, config, what="Video weights", unused=POOLED)
         made_for = getattr(found, "num_frames", None) or getattr(found, "frames_per_clip", None)
         self.frames: int = config.frames or made_for or _unknown("frames")
         self.tubelet = _tubelet(found)

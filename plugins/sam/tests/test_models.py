@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from grounding_sam import standin
+from safetensors.torch import load_file, save_file
+from transformers import Sam3Model, Sam3VideoConfig, Sam3VideoModel
 
 from grounding_core.compose import build, plan
 from grounding_core.config import Recipe
@@ -123,3 +125,31 @@ def test_scores_in_the_harness(recipe: dict[str, Any], tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "tiny" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("find", "gone"), [(TestGroundingDinoSam2, "text_backbone."), (TestSam3, "text_encoder.")]
+)
+def test_detectors_without_their_text_tower_are_refused(find: Any, gone: str, tmp_path: Path) -> None:
+    options = find.make_options(tmp_path)
+    file = Path(options["weights"]) / "model.safetensors"
+    kept = {key: value for key, value in load_file(file).items() if gone not in key}
+    save_file(kept, file, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=rf"lack \d+ keys of .*{gone}"):
+        build(Recipe.parse({"name": "tiny", "model": {"type": find.name, **options}}))
+
+
+def test_detector_and_tracker_read_their_part_of_one_folder(tmp_path: Path) -> None:
+    """SAM 3 is published as one video model, in which the tracker has no image encoder of its own."""
+    detector = Sam3Model.from_pretrained(standin.sam3_detector(tmp_path))
+    both = Sam3VideoModel(
+        Sam3VideoConfig(
+            detector_config=detector.config.to_dict(), tracker_config=standin.sam3_tracker_config().to_dict()
+        )
+    )
+    both.save_pretrained(tmp_path)
+    tracker = {"type": "sam3", "weights": str(tmp_path), "mode": "memory"}
+    recipe = {"name": "one", "model": {"type": "sam3", "weights": str(tmp_path), "tracker": tracker}}
+    model = build(Recipe.parse(recipe))
+    expected = both.tracker_neck.fpn_layers[0].proj2.weight
+    torch.testing.assert_close(model.tracker.network.vision_encoder.neck.fpn_layers[0].proj2.weight, expected)

@@ -14,6 +14,7 @@ from grounding_sam.edgetam import EdgeTamDecoder
 from grounding_sam.sam3 import Sam3Decoder
 from grounding_videoglamm.sam2 import Sam2Decoder
 from grounding_videoglamm.tracker import Tracker
+from safetensors.torch import load_file, save_file
 from transformers.models.edgetam_video.modeling_edgetam_video import EdgeTamVideoInferenceSession
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 from transformers.models.sam3_tracker_video.modeling_sam3_tracker_video import (
@@ -196,3 +197,15 @@ def test_missing_weights(component: type, tmp_path: Path) -> None:
     config = component.Config.model_validate({"weights": str(tmp_path), "mode": "memory"})  # type: ignore[attr-defined]
     with pytest.raises(CheckpointError, match=r"weights: .* has no config\.json"):
         component.spec(config)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_a_folder_without_its_mask_decoder_is_refused(name: str, tmp_path: Path) -> None:
+    save, component, _ = FAMILY[name]
+    folder = save(tmp_path / name)
+    weights = load_file(folder / "model.safetensors")
+    kept = {key: value for key, value in weights.items() if "mask_decoder." not in key}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    config = component.Config.model_validate({"weights": str(folder), "mode": "memory"})
+    with pytest.raises(CheckpointError, match=rf"lack {len(weights) - len(kept)} keys of .*mask_decoder"):
+        component(config)
