@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -128,25 +128,46 @@ def load(network: Any, found: Any, config: NetworkConfig, *, what: str, **option
 
 
 def normalisation(config: VisionConfig) -> tuple[Triple, Triple]:
-    """Mean and deviation of the channels: the recipe's, or the checkpoint's image processor's.
+    """Mean and deviation of the channels of pixels 0..1: the recipe's, or the checkpoint's image processor's.
 
     Raises:
         CheckpointError: neither says.
     """
     if config.mean is not None and config.std is not None:
         return config.mean, config.std
-    half = (0.5, 0.5, 0.5)
-    facts: Mapping[str, Any] = {"image_mean": half, "image_std": half}
+    mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
     if config.weights is not None:
-        facts = _processor(config.weights)
+        mean, std = normalisation_of(config.weights, "Give `mean` and `std`.")
+    return config.mean or mean, config.std or std
+
+
+def normalisation_of(source: str, remedy: str) -> tuple[Triple, Triple]:
+    """Mean and deviation that do to pixels 0..1 what a checkpoint's image processor does to pixels 0..255.
+
+    Raises:
+        CheckpointError: it has none, or one that does not say.
+    """
+    facts = _processor(source)
     if facts.get("do_normalize") is False:
-        facts = {"image_mean": (0.0, 0.0, 0.0), "image_std": (1.0, 1.0, 1.0)}
+        facts = {**facts, "image_mean": (0.0, 0.0, 0.0), "image_std": (1.0, 1.0, 1.0)}
     if not {"image_mean", "image_std"} <= set(facts):
         raise CheckpointError(
-            f"{config.weights} has no preprocessor_config.json that says how pixels are normalised.",
-            "Give `mean` and `std`.",
+            f"{source} has no preprocessor_config.json that says how pixels are normalised.", remedy
         )
-    return config.mean or tuple(facts["image_mean"]), config.std or tuple(facts["image_std"])
+    kind = facts.get("image_processor_type") or facts.get("video_processor_type") or ""
+    vivit = kind.startswith("Vivit")  # what its file leaves out is otherwise than with all others
+    factor = facts.get("rescale_factor") or (1 / 127.5 if vivit else 1 / 255)
+    scale = 255 * factor if facts.get("do_rescale", True) else 255.0
+    shift = float(facts.get("offset", vivit) or facts.get("rescale_offset", False))
+    middle = _three((mean + shift) / scale for mean in facts["image_mean"])
+    # EfficientNet's divides twice for its classifier, in training too.
+    power = 2 if facts.get("include_top") else 1
+    return middle, _three(std**power / scale for std in facts["image_std"])
+
+
+def _three(values: Iterable[float]) -> Triple:
+    red, green, blue = values
+    return red, green, blue
 
 
 def _processor(source: str) -> Mapping[str, Any]:

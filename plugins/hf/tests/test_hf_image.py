@@ -10,9 +10,20 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from grounding_hf.image import HfImage, grid_side
-from transformers import CLIPConfig, CLIPModel, DINOv3ViTConfig, DINOv3ViTModel, SiglipConfig, SiglipModel
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
+    EfficientNetConfig,
+    EfficientNetImageProcessor,
+    EfficientNetModel,
+    SiglipConfig,
+    SiglipModel,
+)
 
 from grounding_core.errors import GroundingError
+from grounding_core.pixels import normalise
 from grounding_core.testing import ImageEncoderConformance
 
 TOWER = {
@@ -200,3 +211,17 @@ def test_foreign_or_incomplete_checkpoints(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(clip))
     with pytest.raises(GroundingError, match=r"lack \d+ keys of CLIPVisionModel"):
         HfImage(config)
+
+
+@pytest.mark.parametrize("options", [{}, {"include_top": False}, {"rescale_offset": True}])
+def test_pixels_are_those_of_efficientnets_processor(options: dict[str, Any], tmp_path: Path) -> None:
+    """It has a shift like ViViT's, and divides by the deviation twice."""
+    small = {"width_coefficient": 0.1, "depth_coefficient": 0.1, "image_size": 32, "hidden_dim": 16}
+    EfficientNetModel(EfficientNetConfig(**small)).save_pretrained(tmp_path)
+    processor = EfficientNetImageProcessor(**options, image_std=[0.2, 0.3, 0.4])
+    processor.save_pretrained(tmp_path)
+    encoder = HfImage(HfImage.Config(weights=str(tmp_path)))
+    frames = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    given = processor(list(frames.permute(0, 3, 1, 2)), do_resize=False, return_tensors="pt")
+    found = normalise(frames, encoder.mean, encoder.std, torch.float32)
+    torch.testing.assert_close(found, given["pixel_values"], atol=1e-5, rtol=1e-5)

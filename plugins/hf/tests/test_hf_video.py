@@ -11,9 +11,19 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from grounding_hf.video import HfVideo
-from transformers import VideoMAEConfig, VideoMAEForPreTraining, VJEPA2Config, VJEPA2Model
+from transformers import (
+    VideoMAEConfig,
+    VideoMAEForPreTraining,
+    VideoMAEImageProcessor,
+    VivitConfig,
+    VivitImageProcessor,
+    VivitModel,
+    VJEPA2Config,
+    VJEPA2Model,
+)
 
 from grounding_core.errors import GroundingError
+from grounding_core.pixels import normalise
 from grounding_core.testing import VideoEncoderConformance
 
 TOWER = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 2, "image_size": 32}
@@ -122,6 +132,27 @@ def test_features_are_those_of_the_tower(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = model(pixels, skip_predictor=True).last_hidden_state
         torch.testing.assert_close(encoder.features(pixels), expected.view(1, 2, 4, 36))
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        VivitImageProcessor(),
+        VivitImageProcessor(offset=False, rescale_factor=1 / 255),
+        VivitImageProcessor(do_normalize=False),
+        VideoMAEImageProcessor(),
+        VideoMAEImageProcessor(do_rescale=False, image_mean=[99.0] * 3, image_std=[60.0] * 3),
+    ],
+)
+def test_pixels_are_those_of_the_processor(processor: Any, tmp_path: Path) -> None:
+    VivitModel(VivitConfig(**TOWER, **LAYERS, tubelet_size=[2, 16, 16])).save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    encoder = HfVideo(HfVideo.Config(weights=str(tmp_path)))
+    clip = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
+    clip[0, 0, 0] = 255
+    given = processor([list(clip.numpy())], do_resize=False, do_center_crop=False, return_tensors="pt")
+    found = normalise(clip, encoder.mean, encoder.std, torch.float32)
+    torch.testing.assert_close(found, given["pixel_values"][0].float(), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
