@@ -11,8 +11,9 @@ import torch
 from pydantic import Field
 
 from grounding_core.device import default_device
-from grounding_core.errors import CheckpointError
+from grounding_core.hub import from_pretrained
 from grounding_core.interfaces.component import ComponentConfig, Configured
+from grounding_hf.networks import dual_encoder
 
 
 class ImageTextConfig(ComponentConfig):
@@ -59,21 +60,10 @@ class HfImageText(Configured):
 
     def _load(self) -> tuple[Any, Any]:
         if self._parts is None:
-            from transformers import AutoModel, AutoProcessor
+            from transformers import AutoProcessor
 
-            try:
-                model = AutoModel.from_pretrained(self._config.weights, use_safetensors=True)
-                processor = AutoProcessor.from_pretrained(self._config.weights)
-            except (OSError, ValueError, KeyError) as error:
-                reason = " ".join(str(error).split())[:300]
-                raise CheckpointError(
-                    f"The image–text model {self._config.weights} can't be loaded: {reason}",
-                    "Name a hub id or a folder with weights (safetensors) and a processor.",
-                ) from error
-            if not hasattr(model, "get_text_features"):
-                raise CheckpointError(
-                    f"{self._config.weights} is a {type(model).__name__}, which has no text tower.",
-                    "Use a model with both towers, such as CLIP or SigLIP.",
-                )
-            self._parts = model.to(default_device()).eval(), processor
+            source = self._config.weights
+            model = dual_encoder(source, use_safetensors=True)
+            processor = from_pretrained(AutoProcessor.from_pretrained, source, what="Processor")
+            self._parts = model.to(default_device()), processor
         return self._parts

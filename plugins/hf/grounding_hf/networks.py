@@ -127,6 +127,26 @@ def load(network: Any, found: Any, config: NetworkConfig, *, what: str, **option
     )
 
 
+def dual_encoder(source: str, **options: Any) -> Any:
+    """A model with a tower for pictures and one for texts.
+
+    Args:
+        source: hub id, or folder.
+        options: for ``from_pretrained``.
+
+    Raises:
+        CheckpointError: it can't be read, or is no such model.
+    """
+    what = "Dual encoder"
+    network = class_of(from_pretrained(AutoConfig.from_pretrained, source, what=what))
+    if not hasattr(network, "get_text_features"):
+        raise CheckpointError(
+            f"{source} is a {network.__name__}, which has no text tower.",
+            "Use a model with both towers, such as CLIP or SigLIP.",
+        )
+    return from_pretrained(network.from_pretrained, source, what=what, **options).eval()
+
+
 def normalisation(config: VisionConfig) -> tuple[Triple, Triple]:
     """Mean and deviation of the channels of pixels 0..1: the recipe's, or the checkpoint's image processor's.
 
