@@ -304,6 +304,30 @@ def test_what_is_no_video_gives_one_line_with_a_remedy(tmp_path: Path, readers: 
         assert caught.value.remedy, name
 
 
+HLS = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{}\n#EXT-X-ENDLIST\n"
+
+
+@pytest.mark.parametrize("name", ["a.m3u8", "a.m3u", "a.mp4", "a.ffconcat", "a%d.tga"])
+def test_a_file_never_shows_other_files(tmp_path: Path, name: str, readers: str) -> None:
+    other = clips.make_clip(tmp_path / "other.mp4", count=5)
+    Image.fromarray(clips.picture(0)).save(tmp_path / "a0.tga")
+    texts = [
+        HLS.format(path) for path in ("other.mp4", other, f"file://{other}", f"../{tmp_path.name}/other.mp4")
+    ]
+    for text in [*texts, "ffconcat version 1.0\nfile other.mp4\n"]:
+        (tmp_path / name).write_text(text)
+        with pytest.raises(VideoError, match="can't be opened"):
+            Video.open(tmp_path / name)
+
+
+def test_an_image_is_never_run_as_a_program(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text(
+        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+    )
+    with pytest.raises(VideoError, match="can't be read"):
+        Video.open(tmp_path / "a.png")
+
+
 def test_a_file_that_cannot_be_opened_prints_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,6 +45,10 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
 
+_KINDS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "PPM", "WEBP", "TIFF")
+"""What an image file may hold, whatever its name says; PostScript, a program, is none of it."""
+
+
 class ImageReader:
     """Image files as frames, EXIF orientation applied. Reads one header at once, pixels on demand."""
 
@@ -82,7 +86,7 @@ def _load(path: Path, *, pixels: bool) -> tuple[tuple[int, int], Frame | None]:
     from PIL import ExifTags, Image, ImageOps
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_KINDS) as image:
             check_size((image.height, image.width), f"Image {path}")
             if not pixels:
                 turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)

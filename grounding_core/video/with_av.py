@@ -18,6 +18,18 @@ from grounding_core.video.readers import DEFAULT_FPS, Frame, check_size
 # VP8 stores frames that are never shown as packets of their own, so packets can't be counted as frames.
 _PACKETS_ARE_NOT_FRAMES = frozenset({"vp8"})
 
+_FORMATS = ",".join(
+    (
+        "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,rm,mxf,gxf,nut,wtv,nsv,dv,swf",
+        "h264,hevc,vvc,obu,ivf,m4v,h261,h263,vc1,vc1test,cavsvideo,dirac,mjpeg,mpjpeg,mjpeg_2000",
+        "yuv4mpegpipe,gif,apng,webp_pipe,jpegxl_anim,jpegxl_pipe,j2k_pipe,jpeg_pipe,jpegls_pipe,png_pipe",
+        "bmp_pipe,tiff_pipe,pbm_pipe,pgm_pipe,ppm_pipe,pam_pipe,qoi_pipe,exr_pipe,dpx_pipe",
+        "mp3,wav,flac,aac",  # that they are sound is the better message
+    )
+)
+"""FFmpeg's formats whose files hold their pictures themselves. Playlists and the like (hls, dash, concat,
+image2) would have it open whatever files or addresses they name, before it says which format it saw."""
+
 _CHEAPER_THAN_A_SEEK = 12
 """Frames that are rather decoded and dropped than skipped by opening the file anew."""
 
@@ -150,8 +162,13 @@ def _opened(path: str) -> Iterator[tuple[Any, Any]]:
     except ImportError as error:
         raise DecodeError(f"not installed ({error})") from error
     try:
-        # Tags in an old character set must not keep anyone from watching.
-        with av.open(path, metadata_errors="replace") as container:
+        try:
+            # Tags in an old character set must not keep anyone from watching.
+            opened = av.open(path, metadata_errors="replace", options={"format_whitelist": _FORMATS})
+        except av.ArgumentError as error:
+            # All that FFmpeg says of a format that is not on the list.
+            raise DecodeError("it is a playlist, or of a format that is not read") from error
+        with opened as container:
             # Cover art makes a sound file no video.
             cover = av.stream.Disposition.attached_pic
             streams = [stream for stream in container.streams.video if not stream.disposition & cover]

@@ -16,6 +16,9 @@ from grounding_core.video.readers import MAX_PIXELS, Frame
 
 _BATCH_BYTES = 32 << 20
 
+_BOXES = frozenset({b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"pnot"})
+"""What an mp4 or mov file may begin with, after four bytes of length."""
+
 
 def read_index(path: str) -> Index:
     """The frame index of a file that PyAV can't open.
@@ -71,6 +74,8 @@ def _reader(path: str) -> Any:
         import decord
     except (ImportError, OSError) as error:
         raise DecodeError(f"not installed ({_one_line(error)})") from error
+    if not _holds_its_pictures(path):
+        raise DecodeError("the file does not begin as mp4, mov, mkv, webm, avi or flv do")
     # Its FFmpeg writes every flaw of a damaged file to the screen; what matters is raised.
     decord.logging.set_level(decord.logging.QUIET)
     try:
@@ -78,6 +83,20 @@ def _reader(path: str) -> Any:
         return decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1, fault_tol=1)
     except (RuntimeError, decord.DECORDError) as error:
         raise DecodeError(_one_line(error)) from error
+
+
+def _holds_its_pictures(path: str) -> bool:
+    """Whether a file begins as a container that decord is asked for.
+
+    decord can't be told which formats to open, and its FFmpeg follows a playlist whatever its name is.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(12)
+    except OSError:
+        return False
+    avi = head[:4] == b"RIFF" and head[8:] == b"AVI "
+    return head[4:8] in _BOXES or head.startswith((b"\x1aE\xdf\xa3", b"FLV")) or avi
 
 
 def _pixels(reader: Any, indices: list[int]) -> Frame:
