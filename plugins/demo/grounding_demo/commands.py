@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from grounding_core.errors import GroundingError
+from grounding_demo.guard import OwnNames, is_loopback
 from grounding_demo.limits import Limits
 
 if TYPE_CHECKING:
@@ -63,14 +63,6 @@ def run_api(
     listen(make_api(service, token=token), host, port, guarded=token is not None)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def listen(app: FastAPI, host: str, port: int, *, guarded: bool) -> None:
     """Serve until the process is ended.
 
@@ -78,19 +70,18 @@ def listen(app: FastAPI, host: str, port: int, *, guarded: bool) -> None:
         GroundingError: the port is taken.
     """
     import uvicorn
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     served: Any = app
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if is_loopback(host):
-        # A page elsewhere may point a name of its own at this machine; only our names are answered.
-        served = TrustedHostMiddleware(app, ["localhost", "127.0.0.1", host])
+        served = OwnNames(app)
     elif not guarded:
-        print(f"grounding: everybody who reaches {host}:{port} may ask.", file=sys.stderr)
+        print(f"grounding: everybody who reaches {place} may ask.", file=sys.stderr)
     # Being terminated is an end like Ctrl-C: files are deleted on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    print(f"http://{host}:{port}  (Ctrl-C ends it)", file=sys.stderr)
+    print(f"http://{place}  (Ctrl-C ends it)", file=sys.stderr)
     try:
         uvicorn.run(served, host=host, port=port, log_level="warning")
     except SystemExit as stop:
         remedy = "Choose another --port, or end what listens there."
-        raise GroundingError(f"{host}:{port} can't be listened on.", remedy) from stop
+        raise GroundingError(f"{place} can't be listened on.", remedy) from stop

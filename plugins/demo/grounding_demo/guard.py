@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -56,6 +57,36 @@ class Guard:
             return message
 
         await self._app(scope, counted, send)
+
+
+class OwnNames:
+    """ASGI middleware for an address that only this machine reaches: answers to its loopback names alone.
+
+    A page elsewhere may point a name of its own at this machine, and would be let in by the browser.
+    """
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            asked = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+            name = asked if asked.endswith("]") else asked.rpartition(":")[0] or asked
+            if not is_loopback(name.removeprefix("[").removesuffix("]").lower()):
+                said = _problem(
+                    f"{asked!r} is no name of this machine.", "Ask http://localhost or its address."
+                )
+                await JSONResponse(said, 400)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _problem(problem: str, remedy: str) -> dict[str, str]:

@@ -54,13 +54,14 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     temporary = tmp_path_factory.mktemp("tmp")
 
     def start(*arguments: str, **environment: str) -> str:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+        six = "::1" in arguments
+        with socket.socket(socket.AF_INET6 if six else socket.AF_INET) as probe:
+            probe.bind(("::1" if six else "127.0.0.1", 0))
             port = probe.getsockname()[1]
         command = [sys.executable, "-m", "grounding_core.cli", *arguments, "--port", str(port)]
         process = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(temporary), **environment})
         running.append(process)
-        address = f"http://127.0.0.1:{port}"
+        address = f"http://{'[::1]' if six else '127.0.0.1'}:{port}"
         end = time.monotonic() + 120
         while not _answers(address):
             assert process.poll() is None, f"{command} ended with {process.returncode}"

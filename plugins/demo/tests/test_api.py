@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,15 @@ from grounding_core import Video
 from grounding_core.serial import from_json
 
 TOKEN = {"Authorization": "Bearer open sesame"}
+
+
+def _six() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +100,23 @@ def test_nobody_gets_in_without_the_token(server: str) -> None:
 
 
 def test_other_names_of_this_machine_are_not_answered(server: str) -> None:
-    reply = httpx.get(f"{server}/v1/recipes", headers={**TOKEN, "Host": "elsewhere.example"})
-    assert reply.status_code == 400
+    for name in (
+        "elsewhere.example",
+        "elsewhere.example:80",
+        "127.0.0.1.example",
+        "[2001:db8::1]:80",
+        "[",
+        "",
+    ):
+        reply = httpx.get(f"{server}/v1/recipes", headers={**TOKEN, "Host": name})
+        assert reply.status_code == 400 and set(reply.json()) == {"problem", "remedy"}, name
+    for name in ("localhost", "localhost:1", "127.0.0.1", "[::1]", "[::1]:1"):
+        assert httpx.get(f"{server}/v1/recipes", headers={**TOKEN, "Host": name}).status_code == 200, name
+
+
+@pytest.mark.skipif(not _six(), reason="this machine has no IPv6")
+def test_listens_on_ipv6_too(start: Callable[..., str]) -> None:
+    assert httpx.get(f"{start('serve', '--host', '::1')}/v1/recipes").status_code == 200
 
 
 def test_describes_itself(server: str) -> None:
