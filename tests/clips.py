@@ -37,16 +37,26 @@ def make_clip(
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
     metadata: dict[str, str] | None = None,
+    noise: bool = False,
 ) -> Path:
-    """Write a clip at 25 frames a second, or with the given times in milliseconds."""
+    """Write a clip at 25 frames a second, or with the given times in milliseconds.
+
+    ``noise`` fills the upper right quarter, for packets as large as those of filmed pictures.
+    """
+    chance = np.random.default_rng(0)
     with av.open(str(path), "w", options=container_options or {}) as container:
         container.metadata.update(metadata or {})
         stream = container.add_stream(codec, rate=25, options=options or {})
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
+        # MPEG-2 takes no finer clock than its frame rate.
+        stream.codec_context.time_base = Fraction(1, 25 if codec == "mpeg2video" else 1000)
         for index in range(count):
-            frame = av.VideoFrame.from_ndarray(picture(index, size), format="rgb24")
+            pixels = picture(index, size)
+            if noise:
+                corner = pixels[: size[0] // 2, size[1] // 2 :]
+                corner[:] = chance.integers(0, 256, corner.shape)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts = index * 40 if times_ms is None else times_ms[index]
             frame.time_base = Fraction(1, 1000)
             container.mux(stream.encode(frame))

@@ -133,6 +133,33 @@ def test_codecs_and_containers(tmp_path: Path, codec: str, name: str) -> None:
     assert [clips.levels(frame[None])[0] for _, frame in video.stream(8, 11)] == [8, 9, 10]
 
 
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx264", {"x264-params": "open-gop=1:keyint=8:scenecut=0:bframes=3:b-adapt=0"}),
+        ("libx264", {"x264-params": "intra-refresh=1:keyint=8:bframes=0"}),
+        ("libx265", {"x265-params": "open-gop=1:keyint=8:scenecut=0:bframes=3:b-adapt=0:log-level=none"}),
+    ],
+    ids=["x264 open GOPs", "x264 periodic refresh", "x265 open GOPs"],
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_key_frames_that_do_not_stand_alone(
+    tmp_path: Path, codec: str, options: dict[str, str], suffix: str, readers: str
+) -> None:
+    try:
+        av.codec.Codec(codec, "w")
+    except ValueError:
+        pytest.skip(f"this PyAV can't write {codec}")
+    video = Video.open(clips.make_clip(tmp_path / f"a{suffix}", codec=codec, size=(64, 64), options=options))
+    assert len(video) == 30
+    whole = np.stack([frame for _, frame in video.stream()]).astype(int)
+    assert clips.levels(whole) == list(range(30))
+    for index in range(30):
+        assert np.abs(video.frames([index])[0] - whole[index]).max() <= 2, index
+    assert clips.levels(video.frames([0, 5, 15, 18, 29])) == [0, 5, 15, 18, 29]
+    assert [clips.levels(frame[None])[0] for _, frame in video.stream(13, 20)] == list(range(13, 20))
+
+
 def test_frames_cut_off_by_an_edit_list_are_not_shown(tmp_path: Path, readers: str) -> None:
     whole = clips.make_clip(tmp_path / "whole.mp4", options={"g": "10"})
     with av.open(str(whole)) as source, av.open(str(tmp_path / "trimmed.mp4"), "w") as target:
@@ -153,6 +180,20 @@ def test_decord_alone_is_enough(clip: Path, monkeypatch: pytest.MonkeyPatch) -> 
     video = Video.open(clip)
     assert video.timestamps == pytest.approx(np.arange(30) / 25)
     assert clips.levels(video.frames([22, 5])) == [22, 5]
+
+
+def test_program_streams(tmp_path: Path, readers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"b": "2M"}
+    path = clips.make_clip(
+        tmp_path / "a.mpg", codec="mpeg2video", size=(120, 160), options=options, noise=True
+    )
+    video = Video.open(path)
+    assert [clips.levels(video.frames([index]))[0] for index in range(30)] == list(range(30))
+    assert clips.levels(np.stack([frame for _, frame in video.stream()])) == list(range(30))
+    if readers == "with decord":
+        monkeypatch.setitem(sys.modules, "av", None)
+        with pytest.raises(VideoError, match=r"a\.mpg can't be decoded \(decord: "):
+            list(Video.open(path).stream())
 
 
 def test_a_child_process_decodes_after_its_parent_did(clip: Path) -> None:

@@ -32,6 +32,9 @@ class Index:
         rotated: whether the file asks to be turned for display.
         timed: whether decoded frames carry these ``pts``; otherwise they are counted.
         seekable: whether the file says where each frame starts.
+        exact: whether a seek to a key frame leads to it, and all that follows it in the file can be
+            decoded; not so with open GOPs (x265's default), with periodic refresh instead of whole
+            key frames, and in MPEG program streams.
     """
 
     pts: npt.NDArray[np.int64]
@@ -41,6 +44,7 @@ class Index:
     rotated: bool = False
     timed: bool = True
     seekable: bool = True
+    exact: bool = True
 
 
 class Decoder(Protocol):
@@ -61,11 +65,12 @@ class Decoder(Protocol):
 
 
 def open_container(path: Path) -> ContainerReader:
-    """The reader of a video file: decord where it agrees with the container, PyAV otherwise.
+    """The reader of a video file: decord where it is known to count as the container does, PyAV otherwise.
 
     The frame index comes from PyAV, which knows edit lists, rotation and variable frame rates.
-    decord is asked first for the frames, but only where it sees the very same frames: it returns
-    wrong pictures for rotated files and for streams without an index, and no error.
+    decord is asked first for the frames where its times are the index's. Times do not show which
+    picture comes after a seek, so decord is not used where it returns wrong pictures, and no error:
+    for rotated files, for streams without an index, and where seeks are not exact.
 
     Raises:
         VideoError: neither can open it (names both attempts), it has no pictures, or it is cut short.

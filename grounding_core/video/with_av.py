@@ -30,6 +30,9 @@ _FORMATS = ",".join(
 """FFmpeg's formats whose files hold their pictures themselves. Playlists and the like (hls, dash, concat,
 image2) would have it open whatever files or addresses they name, before it says which format it saw."""
 
+# MPEG program streams: after a seek into the middle of a frame, the next one's time goes to another.
+_SEEKS_GO_ASTRAY = frozenset({"mpeg"})
+
 _CHEAPER_THAN_A_SEEK = 12
 """Frames that are rather decoded and dropped than skipped by opening the file anew."""
 
@@ -65,6 +68,8 @@ def read_index(path: str, label: str) -> Index:
         times = [(pts, key) for pts, _, key in packets if pts is not None]
         rate = float(stream.average_rate or DEFAULT_FPS)
         base = float(stream.time_base or 1 / rate)
+        leading = _has_leading(packets)
+        astray = container.format.name in _SEEKS_GO_ASTRAY
         last = max((pts + duration for pts, duration, _ in packets if pts is not None), default=0)
         _refuse_truncated(container, stream, label, len(packets), last * base)
         countable = len(times) == len(packets) and stream.codec_context.name not in _PACKETS_ARE_NOT_FRAMES
@@ -77,6 +82,10 @@ def read_index(path: str, label: str) -> Index:
         pts, timed = _scan(path)
         # The first frame is reached from the start of the file, key frame or not.
         keys = np.union1d(pts[:1], keys[np.isin(keys, pts)] if timed else pts[:1])
+    # Where a seek leaves pictures flawed in part, or with another's time, only the start is safe.
+    from_start = astray or (len(keys) > 1 and _refreshes(path, keys[1:]))
+    if from_start:
+        keys = keys[:1]
     with _opened(path) as (container, stream):
         stream.codec_context.thread_count = 1
         first = next(container.decode(stream), None)
@@ -91,6 +100,7 @@ def read_index(path: str, label: str) -> Index:
         rotated=_turns(first) != 0,
         timed=timed,
         seekable=seekable,
+        exact=timed and not leading and not from_start,
     )
 
 
@@ -152,6 +162,41 @@ class AvDecoder:
                         yield int(np.searchsorted(pts, frame.pts)), frame
                 return
         raise DecodeError(f"no key frame leads to frame {start}")
+
+
+def _has_leading(packets: Sequence[tuple[int | None, int, bool]]) -> bool:
+    """Whether a packet, in their stored order, is shown before the key frame that it follows."""
+    key: int | None = None
+    for pts, _, is_key in packets:
+        if pts is None:
+            continue
+        if is_key:
+            key = pts
+        elif key is not None and pts < key:
+            return True
+    return False
+
+
+def _refreshes(path: str, keys: npt.NDArray[np.int64]) -> bool:
+    """Whether from the first or the last of ``keys`` on nothing can be shown until some later frame."""
+    try:
+        with _opened(path) as (container, stream):
+            stream.codec_context.thread_count = 1
+            for key in {*keys[:1].tolist(), *keys[-1:].tolist()}:
+                container.seek(key, stream=stream, backward=True)
+                start = shown = None
+                for packet in container.demux(stream):
+                    if start is None and packet.is_keyframe:
+                        start = packet.pts
+                    if frames := packet.decode():
+                        shown = frames[0].pts
+                        break
+                if start is not None and (shown is None or shown > start):
+                    return True
+    except DecodeError:
+        # A damaged frame is its own matter, told when it is asked for.
+        return False
+    return False
 
 
 @contextmanager

@@ -52,6 +52,9 @@ class DecordDecoder:
             raise DecodeError("it does not rotate frames")
         if not index.seekable:
             raise DecodeError("it can't seek in files without an index")
+        if not index.exact:
+            # It counts on from the key frame that it seeks to, whichever frame comes first there.
+            raise DecodeError("it would lose count after a seek")
         self._path = path
         times = _times(_reader(path))
         if len(times) != len(index.timestamps) or not np.allclose(times, index.timestamps, atol=2e-3):
@@ -81,7 +84,7 @@ def _reader(path: str) -> Any:
     try:
         # fault_tol=1: an error where decord would otherwise repeat a neighbour of a damaged frame.
         return decord.VideoReader(path, ctx=decord.cpu(0), num_threads=1, fault_tol=1)
-    except (RuntimeError, decord.DECORDError) as error:
+    except _errors() as error:
         raise DecodeError(_one_line(error)) from error
 
 
@@ -99,12 +102,18 @@ def _holds_its_pictures(path: str) -> bool:
     return head[4:8] in _BOXES or head.startswith((b"\x1aE\xdf\xa3", b"FLV")) or avi
 
 
-def _pixels(reader: Any, indices: list[int]) -> Frame:
+def _errors() -> tuple[type[Exception], ...]:
+    """What decord raises; its error for a frame not found by repeated tries is no DECORDError."""
     import decord
+    from decord._ffi.base import DECORDLimitReachedError
 
+    return RuntimeError, IndexError, decord.DECORDError, DECORDLimitReachedError
+
+
+def _pixels(reader: Any, indices: list[int]) -> Frame:
     try:
         batch = reader.get_batch(indices)
-    except (RuntimeError, IndexError, decord.DECORDError) as error:
+    except _errors() as error:
         raise DecodeError(_one_line(error)) from error
     # A caller may have set decord's bridge to another array library.
     return np.asarray(batch.asnumpy() if hasattr(batch, "asnumpy") else batch, dtype=np.uint8)
@@ -114,8 +123,11 @@ def _times(reader: Any) -> npt.NDArray[np.float64]:
     count = len(reader)
     if count == 0:
         raise DecodeError("it sees no frames")
-    starts: npt.NDArray[np.float64] = np.asarray(reader.get_frame_timestamp(range(count)), np.float64)[:, 0]
-    return np.asarray(starts - starts[0])
+    try:
+        spans = np.asarray(reader.get_frame_timestamp(range(count)), np.float64)
+    except _errors() as error:
+        raise DecodeError(_one_line(error)) from error
+    return np.asarray(spans[:, 0] - spans[0, 0])
 
 
 @contextmanager
