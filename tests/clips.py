@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -61,6 +62,9 @@ def make_clip(
             frame.time_base = Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    if hasattr(os, "sched_setscheduler"):
+        # Run by root, SVT-AV1 leaves this thread at real-time priority, before all else on the machine.
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return path
 
 
