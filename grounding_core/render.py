@@ -32,7 +32,8 @@ _CONTENTS = ("answer.json", "masks", "overlay.mp4", "sheet.png")
 
 
 def write_overlay(video: Video, answer: GroundedText, path: str | Path) -> None:
-    """Write an H.264 mp4 of the video with the answer's tracks drawn on it, at the video's own times.
+    """Write an H.264 mp4 of the video with the answer's tracks drawn on it, at the video's own times
+    and in its proportions.
 
     Streams: memory does not grow with the length. Small videos are enlarged by a whole factor, odd
     sizes padded by a black line. The file appears when it is complete.
@@ -56,6 +57,7 @@ def write_overlay(video: Video, answer: GroundedText, path: str | Path) -> None:
             rate = Fraction(video.fps).limit_denominator(1001)
             stream = container.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "veryfast"})
             stream.width, stream.height = even
+            stream.codec_context.sample_aspect_ratio = video.pixel_aspect
             stream.pix_fmt = "yuv420p"
             stream.codec_context.time_base = Fraction(1, _CLOCK)
             for index, pixels in video.stream():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -82,13 +83,13 @@ def make_sound(path: Path) -> Path:
     return path
 
 
-def turn(path: Path) -> Path:
-    """Make an mp4 ask to be shown a quarter turn clockwise, by its track header's matrix."""
+def turn(path: Path, matrix: Sequence[int] = (0, 1, -1, 0)) -> Path:
+    """Make an mp4 ask to be shown turned, by default a quarter clockwise, by its track header's matrix."""
     data = path.read_bytes()
-    one, zero, minus = bytes.fromhex("00010000"), bytes(4), bytes.fromhex("ffff0000")
-    last = zero + zero + bytes.fromhex("40000000")
-    upright = one + zero + zero + zero + one + zero + last
-    turned = zero + one + zero + minus + zero + zero + last
+    upright, turned = (
+        struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+        for a, b, c, d in ((1, 0, 0, 1), matrix)
+    )
     start = data.index(upright, data.index(b"tkhd"))
     path.write_bytes(data[:start] + turned + data[start + len(turned) :])
     return path

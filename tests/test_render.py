@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -54,6 +55,25 @@ def test_overlay_keeps_the_videos_times(tmp_path: Path) -> None:
     assert Video.open(tmp_path / "overlay.mp4").timestamps == pytest.approx(
         np.asarray(times) / 1000, abs=1e-3
     )
+
+
+@pytest.mark.parametrize(
+    ("turned", "shown"), [(False, Fraction(2)), (True, Fraction(1, 2))], ids=["upright", "turned"]
+)
+def test_overlay_keeps_the_proportions_of_pixels(tmp_path: Path, turned: bool, shown: Fraction) -> None:
+    path = clips.make_clip(tmp_path / "wide.mp4", count=3, options={"aspect": "2"})
+    video = Video.open(clips.turn(path) if turned else path)
+    part = video.clip(0, 2).pick([1, 0])
+    assert part.pixel_aspect == shown
+    write_overlay(part, _answer(part), tmp_path / "overlay.mp4")
+    assert Video.open(tmp_path / "overlay.mp4").pixel_aspect == shown
+
+
+def test_overlay_of_a_frame_picked_twice(tmp_path: Path) -> None:
+    video = _grey(4, 256, 256).pick([1, 1])
+    assert video.fps == 25
+    write_overlay(video, _answer(video), tmp_path / "overlay.mp4")
+    assert len(Video.open(tmp_path / "overlay.mp4")) == 2
 
 
 @pytest.mark.parametrize(

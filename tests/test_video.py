@@ -101,13 +101,33 @@ def test_times_count_from_the_first_frame(tmp_path: Path) -> None:
     assert Video.open(late).timestamps == pytest.approx([0, 0.04, 0.08])
 
 
-def test_rotation_is_applied(tmp_path: Path, readers: str) -> None:
-    video = Video.open(clips.turn(clips.make_clip(tmp_path / "turned.mp4", count=5)))
-    assert video.size == (64, 48)
+@pytest.mark.parametrize(
+    ("matrix", "size", "corner"),
+    [
+        ((0, 1, -1, 0), (64, 48), "upper right"),  # a quarter turn clockwise
+        ((0, -1, 1, 0), (64, 48), "lower left"),
+        ((-1, 0, 0, -1), (48, 64), "lower right"),
+        ((-1, 0, 0, 1), (48, 64), "upper right"),  # mirrored
+        ((1, 0, 0, -1), (48, 64), "lower left"),
+        ((0, 1, 1, 0), (64, 48), "upper left"),
+        ((0, -1, -1, 0), (64, 48), "lower right"),
+    ],
+)
+def test_rotation_and_mirrors_are_applied(
+    tmp_path: Path, readers: str, matrix: tuple[int, ...], size: tuple[int, int], corner: str
+) -> None:
+    video = Video.open(clips.turn(clips.make_clip(tmp_path / "turned.mp4", count=5), matrix))
+    assert video.size == size
     frames = video.frames([0, 4])
-    assert frames.shape == (2, 64, 48, 3)
-    # A quarter turn clockwise takes the upper left corner to the upper right.
-    assert frames[0][5, -5, 0] > 200 and frames[0][5, 5, 0] < 60
+    assert frames.shape == (2, *size, 3)
+    # The stored pictures have their upper left quarter red.
+    red = [
+        f"{row} {column}"
+        for row, y in (("upper", 5), ("lower", -5))
+        for column, x in (("left", 5), ("right", -5))
+        if frames[0][y, x, 0] > 200
+    ]
+    assert red == [corner]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -28,8 +29,9 @@ class Index:
             frame's number where the stream has no times.
         keys: int64 (k,), the ``pts`` at which decoding can start.
         timestamps: float64 (t,), seconds from the first frame.
-        size: (H, W) as shown, rotation applied.
-        rotated: whether the file asks to be turned for display.
+        size: (H, W) as shown, turned and mirrored.
+        rotated: whether the file asks to be turned or mirrored for display.
+        pixel_aspect: width of a pixel over its height, as shown.
         timed: whether decoded frames carry these ``pts``; otherwise they are counted.
         seekable: whether the file says where each frame starts.
         exact: whether a seek to a key frame leads to it, and all that follows it in the file can be
@@ -42,6 +44,7 @@ class Index:
     timestamps: npt.NDArray[np.float64]
     size: tuple[int, int]
     rotated: bool = False
+    pixel_aspect: Fraction = Fraction(1)
     timed: bool = True
     seekable: bool = True
     exact: bool = True
@@ -108,6 +111,7 @@ class ContainerReader:
         self.files: Sequence[Path] = (path,)
         self._decoders = tuple(decoders)
         self.size = index.size
+        self.pixel_aspect = index.pixel_aspect
         self.timestamps = index.timestamps
 
     def frames(self, indices: Sequence[int]) -> Frame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Union
 
@@ -85,6 +86,11 @@ class Video:
         return self._reader.size
 
     @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of a pixel over its height, where a video file says that they differ; otherwise 1."""
+        return Fraction(getattr(self._reader, "pixel_aspect", 1))
+
+    @property
     def files(self) -> Sequence[Path]:
         """The files that its frames are read from, those of a clip's whole source; none for arrays."""
         return self._reader.files
@@ -101,9 +107,10 @@ class Video:
 
     @property
     def fps(self) -> float:
-        """Mean frame rate; 25 for a single frame."""
+        """Mean frame rate; 25 where the last frame is not later than the first, as in a single one."""
         times = self.timestamps
-        return float((len(times) - 1) / (times[-1] - times[0])) if len(times) > 1 else DEFAULT_FPS
+        span = float(times[-1] - times[0])
+        return (len(times) - 1) / span if span > 0 else DEFAULT_FPS
 
     def frames(self, indices: Sequence[int] | npt.NDArray[np.integer] | range) -> Frame:
         """Decode frames, in any order and with repeats.
@@ -194,6 +201,7 @@ class _Picked:
         self._video = video
         self._indices = indices
         self.size = video.size
+        self.pixel_aspect = video.pixel_aspect
         self.files = video.files
         self.timestamps = video.timestamps[list(indices)]
 

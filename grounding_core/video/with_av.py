@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,7 @@ def read_index(path: str, label: str) -> Index:
         rate = float(stream.average_rate or DEFAULT_FPS)
         base = float(stream.time_base or 1 / rate)
         leading = _has_leading(packets)
+        aspect = Fraction(stream.sample_aspect_ratio or 1)
         astray = container.format.name in _SEEKS_GO_ASTRAY
         last = max((pts + duration for pts, duration, _ in packets if pts is not None), default=0)
         _refuse_truncated(container, stream, label, len(packets), last * base)
@@ -97,7 +99,8 @@ def read_index(path: str, label: str) -> Index:
         keys=keys,
         timestamps=(pts - pts[0]) * (base if timed else 1 / rate),
         size=(int(pixels.shape[0]), int(pixels.shape[1])),
-        rotated=_turns(first) != 0,
+        rotated=any(_display(first)),
+        pixel_aspect=1 / aspect if _display(first)[0] else aspect,
         timed=timed,
         seekable=seekable,
         exact=timed and not leading and not from_start,
@@ -262,11 +265,20 @@ def _scan(path: str) -> tuple[npt.NDArray[np.int64], bool]:
     return np.arange(len(times), dtype=np.int64), False
 
 
-def _turns(frame: Any) -> int:
-    """Quarter turns, counter-clockwise, that the display matrix asks for."""
-    return int(round(frame.rotation / 90) % 4)
+def _display(frame: Any) -> tuple[bool, bool, bool]:
+    """What the display matrix asks for, in this order: swap axes, mirror left-right, mirror top-bottom."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return False, False, False
+    # A stored point (x, y) is shown at (a x + c y, b x + d y), but for a shift.
+    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
+    swapped = abs(b) + abs(c) > abs(a) + abs(d)
+    return (True, c < 0, b < 0) if swapped else (False, a < 0, d < 0)
 
 
 def _upright(frame: Any) -> Frame:
     pixels: Frame = frame.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(pixels, turns)) if (turns := _turns(frame)) else pixels
+    swapped, left_right, top_bottom = _display(frame)
+    if swapped:
+        pixels = pixels.transpose(1, 0, 2)
+    return np.ascontiguousarray(pixels[:: -1 if top_bottom else 1, :: -1 if left_right else 1])
