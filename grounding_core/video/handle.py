@@ -39,9 +39,9 @@ class Video:
         """Open a video.
 
         Args:
-            source: path of a video in any container, of a folder of JPEG/PNG frames or of one image;
-                a sequence of image paths; a uint8 RGB array (t, H, W, 3) or (H, W, 3); or a Video,
-                which is returned as it is.
+            source: path of a video in any container, animated GIF and PNG included, of a folder of
+                JPEG/PNG frames or of one image; a sequence of image paths; a uint8 RGB array
+                (t, H, W, 3) or (H, W, 3); or a Video, which is returned as it is.
             fps: frame rate of sources without a clock (images, arrays); default 25. Containers
                 keep their own timestamps.
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grounding_core.errors import VideoError
 from grounding_core.video.readers import IMAGE_SUFFIXES, Frame, check_size, even_timestamps
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -81,23 +85,62 @@ class ImageReader:
         return frame
 
 
+def moves(path: Path) -> bool:
+    """Whether a file is an animated PNG, which decoders of videos read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return image.format == "PNG" and getattr(image, "is_animated", False)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+
+
 def _load(path: Path, *, pixels: bool) -> tuple[tuple[int, int], Frame | None]:
     """Size (H, W) and, if asked for, pixels of an image, both after its EXIF orientation."""
     from PIL import ExifTags, Image, ImageOps
 
     try:
-        with Image.open(path, formats=_KINDS) as image:
+        # By its path Pillow would map a grey TIFF into memory, with rows of the wrong length if it is turned.
+        with path.open("rb") as file, Image.open(file, formats=_KINDS) as image:
             check_size((image.height, image.width), f"Image {path}")
+            _check_kind(path, image)
+            if image.format == "TIFF":
+                # Pillow turns these itself; before they are loaded, size and orientation may disagree.
+                image.load()
             if not pixels:
                 turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
                 return ((image.width, image.height) if turned else (image.height, image.width)), None
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-            return (upright.height, upright.width), np.asarray(upright, dtype=np.uint8)
+            upright = ImageOps.exif_transpose(image)
+            return (upright.height, upright.width), _rgb(upright)
     except FileNotFoundError as error:
         raise VideoError(f"Image {path} does not exist.", "Check the path.") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         text = " ".join(str(error).split()).rstrip(".")
         raise VideoError(f"Image {path} can't be read: {text}.", "Replace or remove it.") from error
+
+
+def _check_kind(path: Path, image: Image.Image) -> None:
+    # Phones keep depth and brightness as further pictures of a JPEG, so only the first counts there.
+    if image.format in ("PNG", "WEBP", "TIFF") and getattr(image, "is_animated", False):
+        raise VideoError(
+            f"Image {path} holds several pictures.",
+            "Save them as images of their own in a folder, or as an mp4.",
+        )
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+        raise VideoError(
+            f"Image {path} has pixels of {'floating point' if image.mode == 'F' else '32 bits'}, "
+            "whose black and white are unknown.",
+            "Scale it to 8 bits first.",
+        )
+
+
+def _rgb(image: Image.Image) -> Frame:
+    # 16 bits; older versions of Pillow read such a PNG as "I".
+    if image.mode.startswith("I"):
+        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+    return np.asarray(image.convert("RGB"), dtype=np.uint8)
 
 
 class ArrayReader:

@@ -68,7 +68,7 @@ def open_path(path: Path, fps: float | None) -> Reader:
         VideoError: it is missing, empty, or no reader can read it.
     """
     from grounding_core.video.containers import open_container
-    from grounding_core.video.images import ImageReader, images_in
+    from grounding_core.video.images import ImageReader, images_in, moves
 
     try:
         if path.is_dir():
@@ -88,6 +88,6 @@ def open_path(path: Path, fps: float | None) -> Reader:
         ) from error
     if empty:
         raise VideoError(f"Video {path} is empty (0 bytes).", "Copy or download it again.")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES and not moves(path):
         return ImageReader([path], fps, str(path))
     return open_container(path)
