@@ -60,7 +60,7 @@ def test_absurd_dimensions_are_refused(tmp_path: Path, side: int) -> None:
     # A header only: were the pixels asked for, this would fail for want of data or of memory.
     (tmp_path / "huge.png").write_bytes(f"P6 {side} {side} 255\n".encode())
     with pytest.raises(
-        VideoError, match=r"huge\.png (has frames of 9000x9000|can't be read: .*exceeds limit)"
+        VideoError, match=r"huge\.png has (frames of 9000x9000|more than the 67108864) pixels"
     ):
         Video.open(tmp_path / "huge.png")
 

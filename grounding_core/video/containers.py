@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grounding_core.errors import VideoError
-from grounding_core.video.readers import Frame
+from grounding_core.video.readers import Admit, Frame
 
 
 class DecodeError(Exception):
@@ -67,7 +67,7 @@ class Decoder(Protocol):
         """
 
 
-def open_container(path: Path) -> ContainerReader:
+def open_container(path: Path, admit: Admit | None = None) -> ContainerReader:
     """The reader of a video file: decord where it is known to count as the container does, PyAV otherwise.
 
     The frame index comes from PyAV, which knows edit lists, rotation and variable frame rates.
@@ -85,7 +85,7 @@ def open_container(path: Path) -> ContainerReader:
     index: Index | None = None
     decoders: list[Decoder] = []
     try:
-        index = with_av.read_index(absolute, str(path))
+        index = with_av.read_index(absolute, str(path), admit)
         decoders.append(with_av.AvDecoder(absolute, index))
     except DecodeError as error:
         failures["PyAV"] = str(error)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grounding_core.errors import VideoError
-from grounding_core.video.readers import DEFAULT_FPS, Frame, Reader, open_path
+from grounding_core.video.readers import DEFAULT_FPS, Admit, Frame, Reader, open_path
 
 Source = Union[str, Path, Sequence["str | Path"], npt.NDArray[np.uint8], "Video"]
 
@@ -35,7 +35,7 @@ class Video:
         self.source = source
 
     @classmethod
-    def open(cls, source: Source, *, fps: float | None = None) -> Video:
+    def open(cls, source: Source, *, fps: float | None = None, admit: Admit | None = None) -> Video:
         """Open a video.
 
         Args:
@@ -44,6 +44,9 @@ class Video:
                 (t, H, W, 3) or (H, W, 3); or a Video, which is returned as it is.
             fps: frame rate of sources without a clock (images, arrays); default 25. Containers
                 keep their own timestamps.
+            admit: is told (H, W) and the number of frames, and raises if that is too much: for files
+                that others sent. A container's header is told before a frame is decoded, with the
+                fewest frames that its packets can be; then the facts, if they differ.
 
         Raises:
             VideoError: the source is missing, empty, damaged, or not a video. A file that stops
@@ -58,19 +61,22 @@ class Video:
             if not str(source).strip():
                 raise VideoError("The path of the video is empty.", "Name a file or a folder.")
             path = Path(source)
-            return cls._whole(
-                open_path(path, fps), path.stem if path.is_file() else path.resolve().name, str(path)
-            )
+            reader = open_path(path, fps, admit)
+            name = path.stem if path.is_file() else path.resolve().name
+            return cls._whole(reader, name, str(path), admit)
         from grounding_core.video.images import ArrayReader, ImageReader
 
         if isinstance(source, np.ndarray):
-            return cls._whole(ArrayReader(source, fps), "array", f"array {source.shape}")
+            return cls._whole(ArrayReader(source, fps), "array", f"array {source.shape}", admit)
         paths = [Path(item) for item in source]
         label = f"{len(paths)} images" + (f" in {paths[0].parent}" if paths else "")
-        return cls._whole(ImageReader(paths, fps, label), paths[0].parent.name if paths else "", label)
+        name = paths[0].parent.name if paths else ""
+        return cls._whole(ImageReader(paths, fps, label), name, label, admit)
 
     @classmethod
-    def _whole(cls, reader: Reader, name: str, source: str) -> Video:
+    def _whole(cls, reader: Reader, name: str, source: str, admit: Admit | None) -> Video:
+        if admit is not None:
+            admit(reader.size, len(reader.timestamps))
         return cls(reader, name=name or "video", source=source, start=0, stop=len(reader.timestamps))
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grounding_core.errors import VideoError
-from grounding_core.video.readers import IMAGE_SUFFIXES, Frame, check_size, even_timestamps
+from grounding_core.video.readers import IMAGE_SUFFIXES, MAX_PIXELS, Frame, check_size, even_timestamps
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -115,7 +115,12 @@ def _load(path: Path, *, pixels: bool) -> tuple[tuple[int, int], Frame | None]:
             return (upright.height, upright.width), _rgb(upright)
     except FileNotFoundError as error:
         raise VideoError(f"Image {path} does not exist.", "Check the path.") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise VideoError(
+            f"Image {path} has more than the {MAX_PIXELS} pixels that a frame may have.",
+            "Scale it down first.",
+        ) from error
+    except (OSError, ValueError, SyntaxError) as error:
         text = " ".join(str(error).split()).rstrip(".")
         raise VideoError(f"Image {path} can't be read: {text}.", "Replace or remove it.") from error
 

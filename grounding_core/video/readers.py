@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,9 @@ import numpy.typing as npt
 from grounding_core.errors import VideoError
 
 Frame = npt.NDArray[np.uint8]
+
+Admit = Callable[[tuple[int, int], int], None]
+"""Is told (H, W) and the number of frames of a source, and raises if it is not to be read."""
 
 MAX_PIXELS = 1 << 26
 """Most pixels a frame may have: twice an 8K frame. More is a damaged header, not a video."""
@@ -61,8 +64,10 @@ def even_timestamps(count: int, fps: float | None) -> npt.NDArray[np.float64]:
     return np.arange(count, dtype=np.float64) / (DEFAULT_FPS if fps is None else fps)
 
 
-def open_path(path: Path, fps: float | None) -> Reader:
+def open_path(path: Path, fps: float | None, admit: Admit | None = None) -> Reader:
     """The reader of a file or a folder of images.
+
+    ``admit`` is told what a container's header says; the reader tells the rest.
 
     Raises:
         VideoError: it is missing, empty, or no reader can read it.
@@ -90,4 +95,4 @@ def open_path(path: Path, fps: float | None) -> Reader:
         raise VideoError(f"Video {path} is empty (0 bytes).", "Copy or download it again.")
     if path.suffix.lower() in IMAGE_SUFFIXES and not moves(path):
         return ImageReader([path], fps, str(path))
-    return open_container(path)
+    return open_container(path, admit)

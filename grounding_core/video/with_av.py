@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from grounding_core.errors import VideoError
 from grounding_core.video.containers import DecodeError, Index
-from grounding_core.video.readers import DEFAULT_FPS, Frame, check_size
+from grounding_core.video.readers import DEFAULT_FPS, Admit, Frame, check_size
 
 # VP8 stores frames that are never shown as packets of their own, so packets can't be counted as frames.
 _PACKETS_ARE_NOT_FRAMES = frozenset({"vp8"})
@@ -38,7 +38,7 @@ _CHEAPER_THAN_A_SEEK = 12
 """Frames that are rather decoded and dropped than skipped by opening the file anew."""
 
 
-def read_index(path: str, label: str) -> Index:
+def read_index(path: str, label: str, admit: Admit | None = None) -> Index:
     """The frame index, from packet headers and one decoded frame.
 
     Streams whose packets don't tell (missing or repeated times, hidden frames, a start that can't
@@ -47,6 +47,7 @@ def read_index(path: str, label: str) -> Index:
     Args:
         path: absolute.
         label: how messages name the file.
+        admit: is told of the header before anything is decoded.
 
     Raises:
         DecodeError: PyAV can't open the file, or decode its first frame.
@@ -58,7 +59,8 @@ def read_index(path: str, label: str) -> Index:
             raise VideoError(f"Video {label} has {kinds}.", "Use a file with a video track.")
         if stream.codec_context is None:
             raise DecodeError("the codec of its pictures is unknown")
-        check_size((stream.codec_context.height, stream.codec_context.width), f"Video {label}")
+        size = (stream.codec_context.height, stream.codec_context.width)
+        check_size(size, f"Video {label}")
         seekable = len(stream.index_entries) > 0
         # Facts alone: the packets themselves are the whole file.
         packets = [
@@ -79,8 +81,11 @@ def read_index(path: str, label: str) -> Index:
         raise VideoError(f"Video {label} has no frames.", "Copy or download it again.")
     pts = np.asarray(sorted(time for time, _ in times), np.int64)
     keys = np.asarray(sorted(time for time, key in times if key), np.int64)
-    timed = True
-    if not (countable and len(keys) and keys[0] == pts[0] and (np.diff(pts) > 0).all()):
+    timed = bool(countable and len(keys) and keys[0] == pts[0] and (np.diff(pts) > 0).all())
+    if admit is not None:
+        # Where packets are not frames, two may be one: its fields, or one that is never shown.
+        admit(size, len(packets) if timed else len(packets) // 2)
+    if not timed:
         pts, timed = _scan(path)
         # The first frame is reached from the start of the file, key frame or not.
         keys = np.union1d(pts[:1], keys[np.isin(keys, pts)] if timed else pts[:1])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx
 import pytest
+from grounding_demo.limits import Limits
+from PIL import Image
 
 from grounding_core import Video
+from grounding_core.errors import VideoError
 from grounding_core.serial import from_json
 
 TOKEN = {"Authorization": "Bearer open sesame"}
@@ -67,6 +72,53 @@ def test_what_is_no_video_is_refused_without_paths(server: str, data: bytes, nam
     reply = post(server, data, name, question="the square")
     assert reply.status_code == 422
     assert "grounding-" not in reply.text and reply.json()["remedy"]
+
+
+@pytest.mark.parametrize("name", ["a.m3u8", "a.m3u", "a.mp4", "a", "a.ffconcat", "a.MPD"])
+def test_an_upload_never_shows_files_of_the_server(server: str, clip: Path, name: str) -> None:
+    head, line = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n", "\n#EXT-X-ENDLIST\n"
+    texts = [f"{head}{path}{line}" for path in (clip, f"file://{clip}", f"../../../..{clip}")]
+    for text in [*texts, f"ffconcat version 1.0\nfile '{clip}'\n"]:
+        reply = post(server, text.encode(), name, question="the square")
+        assert reply.status_code == 422, reply.text
+        assert ("can't be opened" in reply.text) is (name in ("a.mp4", "a")) and str(clip) not in reply.text
+
+
+def _picture(width: int, height: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("1", (width, height)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _moving(size: tuple[int, int], count: int, codec: str, path: Path) -> bytes:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+        frame = av.VideoFrame(size[1], size[0], "yuv420p")
+        for index in range(count):
+            frame.pts = index
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path.read_bytes()
+
+
+def test_pixels_are_limited_before_they_are_decoded(server: str, tmp_path: Path) -> None:
+    for width, height in ((5000, 4000), (10000, 10000), (20000, 20000)):
+        reply = post(server, _picture(width, height), "a.png", question="the square")
+        said = reply.json()["problem"]
+        assert reply.status_code == 422 and ("16777216 pixels a frame" in said or "67108864" in said), said
+    clip = _moving((4320, 7680), 2, "mpeg4", tmp_path / "large.mp4")
+    assert "7680x4320, more than 16777216 pixels" in post(server, clip, question="x").json()["problem"]
+    # Were these frames decoded, it would take minutes: VP8 can't be counted without.
+    for codec, name in (("mpeg4", "long.mp4"), ("libvpx", "long.webm")):
+        clip = _moving((64, 64), 700, codec, tmp_path / name)
+        assert "more than 300" in post(server, clip, name, question="x").json()["problem"]
+
+
+def test_all_frames_together_are_limited(clip: Path) -> None:
+    limits = Limits(clip_pixels=1000)
+    with pytest.raises(VideoError, match=r"12 frames of \d+x\d+, more than 1000 pixels in all"):
+        limits.open(clip)
 
 
 def test_every_refusal_has_a_problem_and_a_remedy(server: str) -> None:
