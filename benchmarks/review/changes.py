@@ -56,8 +56,23 @@ class Change:
     @classmethod
     def now(cls, item: str, action: str, who: str, **values: Any) -> Change:
         """A change made at this moment."""
+        return cls.made_now(item, action, who, values)
+
+    @classmethod
+    def made_now(cls, item: str, action: str, who: str, values: Mapping[str, Any]) -> Change:
+        """A change made at this moment, with values that others named.
+
+        Raises:
+            ReviewError: there is no such action, or it has no such value.
+        """
         when = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        return cls(item, action, who, when, values)
+        change = cls(item, action, who, when, values)
+        taken = _VALUES.get(action, ())
+        unknown = [name for name in values if name not in taken]
+        if unknown:
+            told = f"It takes {', '.join(taken)}." if taken else "It takes none."
+            raise ReviewError(f"A change {action!r} has no value {', '.join(map(repr, unknown))}.", told)
+        return change
 
 
 def apply(text: GroundedText, change: Change) -> GroundedText:
@@ -70,7 +85,12 @@ def apply(text: GroundedText, change: Change) -> GroundedText:
         return text
     try:
         return _ACTIONS[change.action](text, change.values)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except KeyError as error:
+        raise ReviewError(
+            f"The change {change.action!r} lacks the value {error}.",
+            f"It takes {', '.join(_VALUES[change.action])}.",
+        ) from error
+    except (TypeError, ValueError, IndexError, OverflowError) as error:
         raise ReviewError(
             f"The change {change.action!r} is malformed: {error}.", "Compare it with the log's others."
         ) from error
@@ -124,6 +144,16 @@ _ACTIONS: Mapping[str, Callable[[GroundedText, Mapping[str, Any]], GroundedText]
     "caption": _caption,
     "mask": _mask,
 }
+
+
+_VALUES: Mapping[str, Sequence[str]] = {
+    "rename": ("span", "words"),
+    "link": ("span", "tracks"),
+    "caption": ("marked",),
+    "mask": ("track", "masks", "size", "drawn"),
+    "drop": ("reason",),
+}
+"""What an action may be sent; the others take nothing."""
 
 
 def _span(text: GroundedText, values: Mapping[str, Any]) -> int:

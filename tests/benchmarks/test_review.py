@@ -74,7 +74,7 @@ def test_each_change_does_what_it_says() -> None:
         ("caption", {"marked": "[A cat](x)"}, "malformed"),
         ("caption", {"marked": " "}, "empty"),
         ("mask", {"track": 0, "masks": [None, None]}, "2 masks, the video 1"),
-        ("link", {}, "malformed"),
+        ("link", {}, "lacks the value .span."),
         ("burn", {}, "no action 'burn'"),
     ],
 )

@@ -121,7 +121,7 @@ def make_review(review: Review, *, who: str, masks: Part) -> FastAPI:
     @app.post("/items/{place}/changes")
     def change(place: int, made: Made) -> dict[str, Any]:
         found = review.item(place)
-        review.add(Change.now(found.key, made.action, who, **made.values))
+        review.add(Change.made_now(found.key, made.action, who, made.values))
         return _shown(review, found)
 
     @app.post("/items/{place}/redraw")

@@ -73,6 +73,19 @@ def test_the_server_answers_and_refuses(start: Callable[..., str], data: Path, t
     assert kept["who"] == "Ada" and kept["values"]["drawn"]["points"] == [[23.0, 35.0, 1]] and kept["when"]
     for path, content, said in (
         ("items/0/changes", {"action": "link", "values": {"span": 0, "tracks": [99]}}, "no object 99"),
+        ("items/0/changes", {"action": "rename", "values": {"who": "Eve"}}, "no value 'who'"),
+        (
+            "items/0/changes",
+            {"action": "accept", "values": {"item": "x", "cls": 1}},
+            "no value 'item', 'cls'",
+        ),
+        ("items/0/changes", {"action": "rename"}, "lacks the value 'span'"),
+        (
+            "items/0/changes",
+            {"action": "rename", "values": {"span": "a", "words": "b"}},
+            "malformed: invalid",
+        ),
+        ("items/0/changes", {"action": "mask", "values": {"track": 1, "masks": 5}}, "malformed: 'int'"),
         ("items/9/changes", {"action": "accept"}, "no item 9"),
         ("items/0/redraw", {"frame": 99, "box": [0, 0, 5, 5]}, "no frame 99"),
         ("items/0/redraw", {"frame": 0}, "Nothing points"),
