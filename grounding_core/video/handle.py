@@ -74,7 +74,7 @@ class Video:
         return cls._whole(ImageReader(paths, fps, label), name, label, admit)
 
     @classmethod
-    def _whole(cls, reader: Reader, name: str, source: str, admit: Admit | None) -> Video:
+    def _whole(cls, reader: Reader, name: str, source: str, admit: Admit | None = None) -> Video:
         if admit is not None:
             admit(reader.size, len(reader.timestamps))
         return cls(reader, name=name or "video", source=source, start=0, stop=len(reader.timestamps))
