@@ -56,7 +56,8 @@ class FeatureMapEncoder(ImageEncoder):
     def spec(cls, config: Any) -> EncoderSpec:
         with torch.device("meta"), torch.no_grad():
             encoder = cls(config)  # type: ignore[call-arg]  # subclasses take their config
-            maps = tried(encoder.maps, torch.zeros(1, 3, encoder.size, encoder.size))
+            # Two: some towers make one sequence of all images.
+            maps = tried(encoder.maps, torch.zeros(2, 3, encoder.size, encoder.size))
         _, width, rows, columns = maps.shape
         return EncoderSpec(width=width, tokens=rows * columns, grid=(rows, columns))
 

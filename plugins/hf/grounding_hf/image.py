@@ -22,6 +22,8 @@ class HfImage(FeatureMapEncoder):
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         found = tower_of(described(config), "vision_config")
+        if getattr(found, "mask_ratio", None) is not None:
+            found.mask_ratio = 0.0  # ViT-MAE's, for its own training
         self.tower = load(class_of(found), found, config, what="Vision weights", unused=POOLED)
         own = own_size(found)
         if own is None and config.image_size is None:
@@ -38,9 +40,16 @@ class HfImage(FeatureMapEncoder):
             inputs = patches(pixels, self.tower.config.patch_size)
         if "interpolate_pos_encoding" in asked:
             inputs["interpolate_pos_encoding"] = self.resized
+        if "noise" in asked and isinstance(patch := self.tower.config.patch_size, int):
+            # By its order ViT-MAE shuffles patches, also where it masks none.
+            inputs["noise"] = torch.arange((self.size // patch) ** 2, device=pixels.device).expand(
+                len(pixels), -1
+            )
         features = features_of(self.tower, inputs, self.layer)
+        if len(features) != len(pixels):
+            raise ValueError(f"layer {self.layer} holds no single images")
         if features.ndim == 4:
-            return features
+            return channels_first(features)
         rows = grid_side(features.shape[1], self.size, self.tower.config)
         found: Tensor = features[:, -rows * rows :].transpose(1, 2).unflatten(2, (rows, rows))
         return found
@@ -51,11 +60,22 @@ def features_of(tower: Any, inputs: dict[str, Any], layer: int) -> Tensor:
     found = tower(**inputs, output_hidden_states=layer != -1)
     features: Tensor = found.last_hidden_state
     if layer != -1:
-        kept = found.hidden_states or ()
+        # Hiera's hidden states are in an order of its own, and only these in that of the image.
+        kept = found.get("reshaped_hidden_states") or found.hidden_states or ()
         if len(kept) < -layer:
             raise ValueError(f"layer {layer} is none of {len(kept)} layers")
         features = kept[layer]
     return features
+
+
+def channels_first(features: Tensor) -> Tensor:
+    """Square maps (b, d, r, r) of maps with their channels first or, as SAM's hidden states, last."""
+    _, second, third, fourth = features.shape
+    if third == fourth:
+        return features
+    if second != third:
+        raise ValueError(f"maps of {second} x {third} x {fourth} are not square")
+    return features.permute(0, 3, 1, 2)
 
 
 def own_size(found: Any) -> int | None:
@@ -69,11 +89,23 @@ def own_size(found: Any) -> int | None:
 def grid_side(tokens: int, size: int, found: Any) -> int:
     """Rows of the patch grid at the end of a sequence of tokens.
 
-    Towers whose grid shrinks from stage to stage have fewer tokens than patches: it is the largest square.
+    Towers whose grid shrinks from stage to stage have fewer tokens than patches: it is a square then too.
+
+    Raises:
+        ValueError: there are more or fewer tokens than a grid and the usual tokens before it.
     """
     patch = getattr(found, "patch_size", None)
     rows = size // patch if isinstance(patch, int) else 0
-    return rows if 0 < rows * rows <= tokens else isqrt(tokens)
+    side = rows if 0 < rows * rows <= tokens else isqrt(tokens)
+    # Class and distillation; none where a grid shrank.
+    before = 0 if side < rows else 2 + (getattr(found, "num_register_tokens", None) or 0)
+    halved = {rows}
+    while rows > 1:
+        rows = (rows + 1) // 2
+        halved.add(rows)
+    if side == 0 or tokens - side * side > before or (rows and side not in halved):
+        raise ValueError(f"{tokens} tokens are no grid of patches")
+    return side
 
 
 def patches(pixels: Tensor, patch: int) -> dict[str, Any]:

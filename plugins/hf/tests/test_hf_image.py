@@ -180,7 +180,64 @@ def test_patches_of_flexible_towers_are_those_of_convolutions() -> None:
 
 
 def test_registers_are_not_taken_for_patches() -> None:
-    assert grid_side(1 + 4 + 4, 32, DINOv3ViTConfig(**TOWER)) == 2
+    assert grid_side(1 + 4 + 4, 32, DINOv3ViTConfig(**TOWER, num_register_tokens=4)) == 2
+
+
+@pytest.mark.parametrize("tokens", [3, 4 + 3, 9, 16])
+def test_tokens_that_are_no_grid_are_refused(tokens: int) -> None:
+    with pytest.raises(ValueError, match=f"{tokens} tokens are no grid"):
+        grid_side(tokens, 32, DINOv3ViTConfig(**TOWER))
+
+
+LOCAL = {
+    "vit_mae": ({**TOWER, "num_hidden_layers": 0, "image_size": 64}, -1, (4, 4)),
+    "sam_vision_model": (
+        {
+            "hidden_size": 32,
+            "mlp_dim": 48,
+            "output_channels": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 64,
+            "window_size": 1,
+            "global_attn_indexes": [],
+            "initializer_range": 0.02,
+        },
+        -2,
+        (4, 4),
+    ),
+    "hiera": (
+        {"image_size": [64, 64], "embed_dim": 8, "num_heads": [1] * 4, "depths": [1] * 4},
+        -4,
+        (16, 16),
+    ),
+    "swin": (
+        {"image_size": 64, "embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4},
+        -3,
+        (16, 16),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LOCAL)
+def test_features_lie_where_their_pixels_do(kind: str) -> None:
+    """Before anything mixes places, what changes in a corner changes features in that corner alone."""
+    network, layer, grid = LOCAL[kind]
+    config = HfImage.Config(network={"model_type": kind, **network}, layer=layer)
+    spec, encoder = HfImage.spec(config), HfImage(config).eval()
+    assert spec.grid == grid
+    clip = torch.randint(0, 256, (3, 64, 64, 3), dtype=torch.uint8)
+    clip[1:] = clip[0]
+    clip[1, :16, 48:] = 255 - clip[0, :16, 48:]
+    with torch.no_grad():
+        one, other, again = encoder([clip])[0].unflatten(1, grid)
+    torch.testing.assert_close(one, again)
+    changed = (one - other).abs().amax(2) > 1e-4
+    rows, columns = grid[0] // 4, grid[1] // 4
+    assert changed[:rows, -columns:].all()
+    beside = rows if kind == "hiera" else 0  # its first stages look at a quarter of this picture
+    changed[: rows + beside, -columns - beside :] = False
+    assert not changed.any()
 
 
 @pytest.mark.parametrize(
@@ -189,6 +246,7 @@ def test_registers_are_not_taken_for_patches() -> None:
         ({"network": {"model_type": "clip_vision_modell"}}, "clip_vision_modell"),
         ({"network": {"model_type": "clip_vision_model", "hiden_size": 32}}, "no option hiden_size"),
         ({"network": {"model_type": "clip_vision_model", **TOWER}, "layer": -9}, "layer -9 is none of"),
+        ({"network": {"model_type": "pixtral", **TOWER}}, "makes no features .* no single images"),
         ({"weights": "nobody/nothing"}, "nobody/nothing.*folder with config.json, or a hub id"),
         ({"weights": "/nowhere"}, "/nowhere has no config.json"),
     ],
