@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,8 @@ _CLOCK = 90_000
 _SMALL = 256
 """Overlays of smaller videos are enlarged to this many pixels, for outlines and numbers to be seen."""
 
-_CONTENTS = ("answer.json", "masks", "overlay.mp4", "sheet.png")
+_CONTENTS = re.compile(r"answer\.json|overlay\.mp4|sheet\.png|masks(/-?\d+(/\d{5,}\.png)?)?")
+"""All that a saved answer's folder holds, as paths below it."""
 
 
 def write_overlay(video: Video, answer: GroundedText, path: str | Path) -> None:
@@ -180,19 +182,48 @@ def save_answer(answer: GroundedText, video: Video, out_dir: str | Path, *, titl
     return Path(out_dir)
 
 
+def check_folder(out_dir: str | Path) -> None:
+    """Refuse a folder that :func:`save_answer` must not replace or can't write, before there is an answer.
+
+    Raises:
+        GroundingError: it holds anything but an earlier answer, or is in no folder that may be written to.
+    """
+    target = Path(out_dir).resolve()
+    problem = ""
+    if os.path.lexists(target) and not target.is_dir():
+        problem = f"{target} is in use: it holds {target.name}, which is no part of an answer."
+    elif target.is_dir():
+        # By every path, not by the names at the top: masks/ is what many call their own annotations.
+        inside = (item.relative_to(target).as_posix() for item in target.rglob("*"))
+        other = next((name for name in inside if not _CONTENTS.fullmatch(name)), None)
+        if other is not None:
+            problem = f"{target} is in use: it holds {other}, which is no part of an answer."
+        elif any(target.iterdir()) and not _is_answer(target / "answer.json"):
+            problem = f"{target} is in use: it holds no answer.json of `grounding ground`."
+    if problem:
+        raise GroundingError(problem, "Choose another folder.")
+    place = next(parent for parent in target.parents if os.path.exists(parent))
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise GroundingError(
+            f"{target} can't be written: {place} is no folder that you may write to.",
+            "Choose a folder with room that is yours.",
+        )
+
+
+def _is_answer(file: Path) -> bool:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(data, dict) and {"video", "text", "spans", "tracks"} <= data.keys()
+
+
 @contextmanager
 def _folder(target: Path) -> Iterator[Path]:
     """A folder to write into that becomes ``target`` if all goes well, and vanishes otherwise."""
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        if target.exists():
-            others = [] if target.is_dir() else [target.name]
-            others = others or sorted(item.name for item in target.iterdir() if item.name not in _CONTENTS)
-            if others:
-                raise GroundingError(
-                    f"{target} is in use: it holds {others[0]}, which is no part of an answer.",
-                    "Choose another folder.",
-                )
+        check_folder(target)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         yield part

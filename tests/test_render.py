@@ -182,6 +182,33 @@ def test_other_peoples_files_are_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
 
+@pytest.mark.parametrize(
+    "mine",
+    [
+        ("masks/dog/00000.png", "masks/notes.csv"),
+        ("masks/0/00000.png",),
+        ("answer.json",),
+        ("answer.json", "masks/0/00000.png"),
+    ],
+)
+def test_files_that_only_look_like_an_answer_are_not_replaced(tmp_path: Path, mine: tuple[str, ...]) -> None:
+    for name in mine:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(GroundingError, match="is in use"):
+        save_answer(GroundedText(""), _grey(1, 8, 8), tmp_path)
+    assert all((tmp_path / name).is_file() for name in mine)
+
+
+def test_what_was_put_among_an_answers_masks_is_not_replaced(tmp_path: Path) -> None:
+    video = _grey(2, 16, 16)
+    folder = save_answer(_answer(video), video, tmp_path / "answer")
+    (folder / "masks" / "0" / "mine.png").touch()
+    with pytest.raises(GroundingError, match=r"masks/0/mine\.png"):
+        save_answer(_answer(video), video, folder)
+    assert (folder / "masks" / "0" / "mine.png").exists()
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(GroundingError, match=r"file.answer can't be written"):

@@ -75,6 +75,20 @@ def test_question_beyond_the_context(run, clip: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "answer").exists()
 
 
+@pytest.mark.parametrize("out", ["mine", "mine/notes.txt/answer"])
+def test_a_folder_in_use_is_refused_before_loading(
+    run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("it was loaded")
+
+    monkeypatch.setattr("grounding_core.load", load)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    code, _, err = run("ground", clip, "the cat", "--out", out)
+    assert code == 1 and "notes.txt" in err
+
+
 def test_chat_encodes_once_and_survives_bad_questions(
     run, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

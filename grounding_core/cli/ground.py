@@ -42,12 +42,14 @@ def ground(
     from grounding_core.cli.show import answering, coloured, preview, visibility
     from grounding_core.interfaces.grounder import ask
     from grounding_core.interfaces.grounder import opened as context_of
-    from grounding_core.render import save_answer
+    from grounding_core.render import check_folder, save_answer
     from grounding_core.video import Video
 
     # What is cheap to find wrong is looked at before a model is loaded.
     query = query_of(question, kind)
     opened = Video.open(video)
+    folder = out or Path("runs/ground") / opened.name
+    check_folder(folder)
     status, console = Console(stderr=True), Console(highlight=False)
     with status.status(f"Loading {recipe}"):
         model = load(recipe, overrides=overrides or (), device=device)
@@ -55,7 +57,6 @@ def ground(
         context = context_of(model, opened)
     with answering(None if as_json else console, status) as told:
         answer = ask(model, context, query, told=told)
-    folder = out or Path("runs/ground") / opened.name
     with status.status(f"Writing {folder}"):
         save_answer(answer, opened, folder, title=query.text)
     if as_json:
