@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from grounding_core.model import GroundingModel
 
 REQUIRED = ("language_model", "prompt_adapter", "mask_decoder", "sampling", "seg", "prompts")
+
+_MAKING = RLock()
+"""Held while networks are made: for as long as transformers reads one, it swaps PyTorch's initialisers and
+default number type for the whole process. Two at once could leave them swapped."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,8 @@ def build(recipe: Recipe, *, device: str | None = None) -> Grounder:
     model: Grounder
     if recipe.model is not None:
         part = planned.parts["model"]
-        model = part.component(part.config)
+        with _MAKING:
+            model = part.component(part.config)
     else:
         model = build_composed(planned)
     place(model, device)
@@ -144,14 +150,15 @@ def build_composed(planned: Plan, *, weights: bool = True) -> GroundingModel:
     recipe = planned.recipe
     modules: dict[str, Any] = {}
     filled = weights and recipe.checkpoint is not None
-    for role, part in planned.parts.items():
-        precision = recipe.parts()[role].precision or recipe.precision
-        with empty_parameters() if filled else read_in(precision, recipe.precision):
-            modules[role] = part.component(part.config, **neighbours(planned, role))
-        set_precision(modules[role], precision, recipe.precision)
-    model = GroundingModel(planned, modules)
-    if (chosen := planned.selector) is not None:
-        model.select_with(chosen.component(chosen.config))
+    with _MAKING:
+        for role, part in planned.parts.items():
+            precision = recipe.parts()[role].precision or recipe.precision
+            with empty_parameters() if filled else read_in(precision, recipe.precision):
+                modules[role] = part.component(part.config, **neighbours(planned, role))
+            set_precision(modules[role], precision, recipe.precision)
+        model = GroundingModel(planned, modules)
+        if (chosen := planned.selector) is not None:
+            model.select_with(chosen.component(chosen.config))
     if filled and recipe.checkpoint is not None:
         load_weights(model, recipe.checkpoint, absent=set(ROLES) - set(planned.parts))
     if recipe.generation.cuda_graphs:

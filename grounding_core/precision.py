@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from grounding_core.errors import RecipeError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
 
 FLOATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_EMPTY: ContextVar[bool] = ContextVar("empty", default=False)
 _READING: ContextVar[tuple[str, str] | None] = ContextVar("reading", default=None)
 
 
@@ -25,19 +27,26 @@ def empty_parameters() -> Iterator[None]:
     """Modules made in here have parameters without memory or values, for a checkpoint to fill.
 
     Unlike under ``torch.device("meta")``, buffers that no checkpoint holds (rotary frequencies) are real.
+    Modules that other threads make meanwhile are what they always are.
     """
-    register = nn.Module.register_parameter
-
-    def on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        if parameter is not None and not parameter.is_meta:  # one that is stays itself: it may be tied
-            parameter = nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
-        register(module, name, parameter)
-
-    nn.Module.register_parameter = on_meta  # type: ignore[method-assign, assignment]
+    token = _EMPTY.set(True)
     try:
         yield
     finally:
-        nn.Module.register_parameter = register  # type: ignore[method-assign]
+        _EMPTY.reset(token)
+
+
+def _on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
+    if (
+        parameter is None or parameter.is_meta or not _EMPTY.get()
+    ):  # an empty one may be tied: it stays itself
+        return None
+    return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
+
+
+# Once for the process, and asleep outside of `empty_parameters`: other threads may be making modules, or
+# loading as well, whenever one put in for a single load came and went.
+register_module_parameter_registration_hook(_on_meta)
 
 
 def filled_later() -> bool:

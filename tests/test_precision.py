@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from time import sleep
 
 import numpy as np
 import pytest
@@ -16,9 +20,10 @@ from torch import nn
 
 import grounding_core as gc
 from grounding_core.checkpoint import load_weights, save_weights
-from grounding_core.compose import build_composed, plan
+from grounding_core.compose import PlannedPart, build_composed, plan
 from grounding_core.config import Recipe
 from grounding_core.errors import CheckpointError, GroundingError, RecipeError
+from grounding_core.interfaces.frame_selector import Uniform
 from grounding_core.masks import decode
 from grounding_core.model import GroundingModel
 from grounding_core.precision import empty_parameters, set_precision, unquantised
@@ -207,3 +212,46 @@ def test_empty_modules_are_filled_and_stay_tied(tmp_path: Path) -> None:
         wider = nn.ModuleDict({"first": nn.Linear(2, 2), "second": nn.Linear(2, 2, bias=False)})
     with pytest.raises(CheckpointError, match=r"lacks 1 keys, the first is first\.bias"):
         load_weights(wider, tmp_path)
+
+
+def test_what_loads_in_one_thread_does_not_reach_others() -> None:
+    second_in, first_out = Event(), Event()
+
+    def first() -> bool:
+        with empty_parameters():
+            assert second_in.wait(30)
+        first_out.set()
+        return nn.Linear(2, 2).weight.is_meta
+
+    def second() -> bool:
+        with empty_parameters():
+            second_in.set()
+            assert first_out.wait(30)
+            return nn.Linear(2, 2).weight.is_meta
+
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.submit(first), threads.submit(second)
+        assert second_in.wait(30)
+        assert not nn.Linear(2, 2).weight.is_meta
+        assert (one.result(30), other.result(30)) == (False, True)
+    assert not nn.Linear(2, 2).weight.is_meta
+
+
+def test_models_are_made_one_after_the_other(tmp_path: Path) -> None:
+    """While transformers reads a network, PyTorch's initialisers are not what they are."""
+    making: list[int] = []
+    most: list[int] = []
+
+    class Slow(Uniform):
+        def __init__(self, config: None) -> None:
+            making.append(1)
+            most.append(len(making))
+            sleep(0.1)
+            making.pop()
+
+    planned = replace(
+        plan(small_recipe(tmp_path)), selector=PlannedPart("sampling.select", "slow", Slow, None)
+    )
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda _: build_composed(planned, weights=False), range(3)))
+    assert most == [1, 1, 1]
