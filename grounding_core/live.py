@@ -20,6 +20,10 @@ from grounding_core.types import GroundedText, Query, Span
 from grounding_core.video import Video, sample_indices
 from grounding_core.video.readers import Frame
 
+REMEMBERED = 60
+"""Askings for which an object that is away keeps its id: about a minute of a camera with 30 frames a second
+that is asked every 32. Each one remembered is compared with each new one, so it can't be all."""
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -38,7 +42,7 @@ class Step:
         index: the frame's number in the source, dropped ones counted.
         frame: its pixels, uint8 (H, W, 3).
         answer: text, spans and tracks as they are now; each track has this one frame, and its id stays the
-            object's for as long as the stream lasts.
+            object's until it has been away for ``REMEMBERED`` askings. No other object gets it then.
         asked: the number of the frame at which the question was last asked.
         delay: seconds from the frame's arrival to this step.
     """
@@ -67,7 +71,8 @@ def arrivals(frames: Iterable[Any], *, drop: bool) -> Iterator[Arrival]:
 def _checked(frames: Iterable[Any]) -> Iterator[Frame]:
     shape: tuple[int, ...] | None = None
     for frame in frames:
-        array = np.asarray(frame)
+        # A copy: frames are kept for the next asking, and many cameras write all of theirs to one place.
+        array = np.array(frame, order="C")
         if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
             raise VideoError(
                 f"A frame of shape {array.shape} and type {array.dtype} came.", "Pass uint8 RGB (H, W, 3)."
@@ -147,6 +152,9 @@ class LiveAnswers:
         self._answer = GroundedText("")
         self._ids: list[int] = []
         self._known: dict[int, Seen] = {}
+        self._named: dict[int, int] = {}  # id -> the last asking whose answer had it
+        self._askings = 0
+        self._next_id = 0
         self._reader: LiveReader | None = None
         self._logits: Iterator[Any] = iter(())
 
@@ -199,9 +207,13 @@ class LiveAnswers:
         self._ids = []
         for seen, id in zip(new, match(known, new, size), strict=True):
             if id is None:
-                id = len(self._known)
+                id, self._next_id = self._next_id, self._next_id + 1
                 self._known[id] = seen
             self._ids.append(id)
+        self._askings += 1
+        self._named |= dict.fromkeys(self._ids, self._askings)
+        for id in [id for id, at in self._named.items() if self._askings - at > REMEMBERED]:
+            del self._known[id], self._named[id]
 
 
 class LiveReader:

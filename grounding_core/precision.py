@@ -46,7 +46,7 @@ def _on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn
 
 # Once for the process, and asleep outside of `empty_parameters`: other threads may be making modules, or
 # loading as well, whenever one put in for a single load came and went.
-register_module_parameter_registration_hook(_on_meta)
+register_module_parameter_registration_hook(_on_meta)  # type: ignore[arg-type]  # what it returns is read
 
 
 def filled_later() -> bool:

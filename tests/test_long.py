@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small import prefer_seg, small_model
 
 from grounding_core import GroundedText, MaskTrack, Query, Span, Video
 from grounding_core.chunked import Chunked, ChunkedConfig, pieces
+from grounding_core.config import Sampling
 from grounding_core.errors import GroundingError, RecipeError, VideoError
 from grounding_core.interfaces.frame_selector import FrameSelector
+from grounding_core.live import REMEMBERED, Arrival, LiveAnswers
 from grounding_core.model import GroundingModel
 from grounding_core.video.ahead import ahead, ahead_map
 
@@ -83,6 +86,60 @@ def test_a_stream_refuses_what_is_no_frame(model: GroundingModel) -> None:
         next(model.stream([np.zeros((4, 4))], "the cat"))
     with pytest.raises(VideoError, match="one size"):
         list(model.stream([np.zeros((4, 4, 3), np.uint8), np.zeros((5, 4, 3), np.uint8)], "the cat"))
+
+
+def test_frames_may_be_views_and_share_their_memory(model: GroundingModel) -> None:
+    """As OpenCV gives them: BGR, turned by a view, all in one buffer."""
+    source = frames(6)
+    buffer = np.empty_like(source[0])
+
+    def camera() -> Iterator[np.ndarray]:
+        for frame in source:
+            buffer[:] = frame[..., ::-1]
+            yield buffer[..., ::-1]
+
+    expected = list(model.stream(source, "the cat", every=3))
+    found = list(model.stream(camera(), "the cat", every=3))
+    assert [step.answer for step in found] == [step.answer for step in expected]
+    assert all(np.array_equal(step.frame, frame) for step, frame in zip(found, source, strict=True))
+
+
+class Visitors:
+    """Says who is there at each asking, each at one place of their own."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.coming = iter(names)
+        self.sampling = Sampling(frames=2)
+        self.mask_decoder = self
+
+    def point(self, video: Video, query: Query) -> tuple[GroundedText, torch.Tensor]:
+        name = next(self.coming)
+        self.row = int(name) % 32
+        return GroundedText(name, (Span(0, len(name), (0,)),), (MaskTrack(0, video.size, ()),)), torch.zeros(
+            1
+        )
+
+    def open(self, video: Video) -> Video:
+        return video
+
+    def track(self, video: Video, prompts: torch.Tensor) -> Iterator[torch.Tensor]:
+        for _ in video.stream():
+            logits = torch.full((1, 32, 8), -1.0)
+            logits[0, self.row] = 1
+            yield logits
+
+
+def test_a_stream_remembers_who_was_there_but_not_for_ever() -> None:
+    others = [str(number) for number in range(1, 2 * REMEMBERED)]
+    names = ["0", *others[:REMEMBERED], "0", *others[REMEMBERED:], "1", "0"]
+    live = LiveAnswers(Visitors(names), Query("who"), every=1, window=1)
+    ids = [
+        live.step(Arrival(index, 0.0, np.zeros((32, 8, 3), np.uint8))).answer.tracks[0].id
+        for index in range(len(names))
+    ]
+    assert ids[REMEMBERED + 1] == ids[-1] == ids[0]
+    new = [id for id, name in zip(ids, names, strict=True) if name != "0"]
+    assert len(set(new)) == len(new)  # the last one was there before, and is forgotten
 
 
 class Boxes:
