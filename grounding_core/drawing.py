@@ -102,7 +102,14 @@ def resized(mask: BoolMask, size: tuple[int, int]) -> BoolMask:
         return mask
     soft = Image.fromarray(mask.astype(np.uint8) * 255).resize((size[1], size[0]), Image.Resampling.BILINEAR)
     levels = np.asarray(soft)
-    # An object of a few pixels must not vanish from a reduced picture.
+    # An object of a few pixels must not vanish from a reduced picture: where even its brightest level rounds
+    # to 0, its middle pixel is what is left of it.
+    if not levels.any() and mask.any():
+        rows, columns = np.nonzero(mask)
+        middle = len(rows) // 2
+        shown = np.zeros(size, dtype=bool)
+        shown[rows[middle] * size[0] // mask.shape[0], columns[middle] * size[1] // mask.shape[1]] = True
+        return shown
     return levels >= min(128, max(1, int(levels.max())))
 
 

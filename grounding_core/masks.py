@@ -16,13 +16,24 @@ BoolMask = npt.NDArray[np.bool_]
 
 
 def encode(mask: npt.ArrayLike) -> bytes | None:
-    """COCO-RLE counts of one mask (H, W); None if it has no pixel."""
+    """COCO-RLE counts of one mask (H, W), bool or whole numbers of which 0 is outside; None without a pixel.
+
+    Raises:
+        GroundingError: the mask has another shape, or numbers whose threshold is the caller's to choose.
+    """
     array = np.asarray(mask)
     if array.ndim != 2:
         raise GroundingError(f"A mask has shape (H, W), got {array.shape}.", "Pass one frame at a time.")
+    if array.dtype.kind in "iu":
+        # pycocotools starts a run at each change of value, and 256 is 0 in its 8 bits.
+        array = array != 0
+    elif array.dtype != np.bool_:
+        raise GroundingError(
+            f"A mask is bool or whole numbers, got {array.dtype}.", "Pass e.g. probabilities > 0.5."
+        )
     if not array.any():
         return None
-    return bytes(coco.encode(np.asfortranarray(array.astype(np.uint8)))["counts"])
+    return bytes(coco.encode(np.asfortranarray(array).view(np.uint8))["counts"])
 
 
 def decode(counts: bytes | None, size: tuple[int, int]) -> BoolMask:
@@ -43,6 +54,10 @@ def counts_of(rle: Mapping[str, Any] | None) -> bytes | None:
     return counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
 
 
+def _area(counts: bytes, size: tuple[int, int]) -> int:
+    return int(coco.area({"size": list(size), "counts": counts}))
+
+
 @dataclass(frozen=True)
 class MaskTrack:
     """One object's mask in every frame of a video.
@@ -51,7 +66,8 @@ class MaskTrack:
         id: unique within an answer.
         size: (H, W) in pixels, that of the video's own frames.
         frames: one entry a frame of the video: COCO-RLE counts, or None where the object is not
-            visible. "Not annotated" is a fact of a data set's sample and never lives here.
+            visible; counts without a pixel become None. "Not annotated" is a fact of a data set's
+            sample and never lives here.
     """
 
     id: int
@@ -68,6 +84,15 @@ class MaskTrack:
                     f"Track {self.id} frame {index} holds {type(counts).__name__}, expected bytes or None.",
                     "Encode masks with grounding_core.masks.encode.",
                 )
+        # Other programs write codes of empty masks. Long codes have pixels and need no look.
+        blank = {
+            counts
+            for counts in self.frames
+            if counts is not None and len(counts) <= 16 and _area(counts, self.size) == 0
+        }
+        if blank:
+            kept = tuple(None if counts in blank else counts for counts in self.frames)
+            object.__setattr__(self, "frames", kept)
 
     @classmethod
     def from_masks(cls, id: int, masks: Iterable[npt.ArrayLike]) -> MaskTrack:
@@ -128,7 +153,7 @@ class MaskTrack:
     def area(self, frame: int) -> int:
         """Number of pixels in a frame."""
         counts = self.frames[frame]
-        return 0 if counts is None else int(coco.area({"size": list(self.size), "counts": counts}))
+        return 0 if counts is None else _area(counts, self.size)
 
 
 def unite(tracks: Sequence[MaskTrack], *, id: int = 0) -> MaskTrack:

@@ -69,6 +69,23 @@ def test_union_is_the_union_of_the_pixels(
     assert np.array_equal(united.masks(), all_masks.any(axis=0))
 
 
+@pytest.mark.parametrize("values", [(1, 2), (255, 255), (100, 255), (256, 512), (-1, 1)])
+def test_whole_numbers_are_inside_unless_0(values: tuple[int, int]) -> None:
+    mask = np.zeros((4, 6), np.int32)
+    mask[:2, 2:4], mask[2:, 2:4] = values
+    for array in (mask, mask.astype(np.uint8), np.asfortranarray(mask)):
+        assert np.array_equal(decode(encode(array), (4, 6)), array != 0)
+
+
+@pytest.mark.parametrize("runs", [[12], [12, 0], [4, 0, 8]])
+def test_codes_of_no_pixel_are_frames_in_which_nothing_is_seen(runs: list[int]) -> None:
+    empty = counts_of({"size": [3, 4], "counts": runs})
+    seen = encode(np.ones((3, 4), bool))
+    track = MaskTrack(0, (3, 4), (empty, seen, None))
+    assert track == MaskTrack(0, (3, 4), (None, seen, None))
+    assert (track.visible(), track.areas(), track.box(0)) == ((1,), {1: 12}, None)
+
+
 def test_long_tracks_are_measured_whole() -> None:
     masks = np.zeros((600, 3, 4), bool)
     masks[:, 1, 2] = True
@@ -93,7 +110,8 @@ def test_a_track_reads_an_iterator_once() -> None:
     ("make", "message"),
     [
         (lambda: MaskTrack.from_masks(4, []), "Track 4 has no frames"),
-        (lambda: MaskTrack.from_masks(4, [np.ones((2, 2)), np.ones((2, 3))]), r"from \(2, 2\) to \(2, 3\)"),
+        (lambda: MaskTrack.from_masks(4, [[[1]], [[1, 0]]]), r"from \(1, 1\) to \(1, 2\)"),
+        (lambda: MaskTrack.from_masks(4, [np.full((2, 2), 0.9)]), "whole numbers, got float64"),
         (lambda: MaskTrack.from_masks(4, [np.ones((2, 2, 1))]), r"\(2, 2, 1\)"),
         (lambda: MaskTrack(4, (0, 3), ()), r"size \(0, 3\)"),
         (lambda: MaskTrack(4, (2, 3), ("text",)), "holds str"),  # type: ignore[arg-type]

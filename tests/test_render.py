@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from grounding_core.drawing import PALETTE, ink_on, track_color
+from grounding_core.drawing import PALETTE, draw_tracks, ink_on, resized, track_color
 from grounding_core.errors import GroundingError, VideoError
 from grounding_core.masks import MaskTrack
 from grounding_core.render import contact_sheet, save_answer, stack_sheets, write_overlay
@@ -46,6 +46,19 @@ def test_overlay_shows_the_track_in_its_colour_where_it_is_visible(tmp_path: Pat
     assert np.abs(shown[0] - 128).max() < 8
     assert np.abs(shown[2, 128, 128] - tinted).max() < 12
     assert np.abs(shown[2, 20, 20] - 128).max() < 8
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 8])
+@pytest.mark.parametrize("corner", [(0, 0), (500, 900), (-8, -8)])
+def test_the_smallest_object_is_seen_in_the_smallest_picture(side: int, corner: tuple[int, int]) -> None:
+    mask = np.zeros((1080, 1920), bool)
+    top, left = (place % whole for place, whole in zip(corner, mask.shape, strict=True))
+    mask[top : top + side, left : left + side] = True
+    small = resized(mask, (14, 24))
+    assert small.sum() == 1 and small[top * 14 // 1080, left * 24 // 1920]
+    drawn = draw_tracks(np.zeros((*mask.shape, 3), np.uint8), [MaskTrack.from_masks(0, [mask])], 0, (14, 24))
+    assert np.asarray(drawn).any()
+    assert not resized(np.zeros_like(mask), (14, 24)).any()
 
 
 def test_overlay_keeps_the_videos_times(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from grounding_core.video import Video
 TEXT = GroundedText(
     "A cat sees a dog.",
     (Span(0, 5, (0,)), Span(11, 16, (1,))),
-    (MaskTrack(0, (2, 2), (encode(np.eye(2)),)), MaskTrack(1, (2, 2), (None,))),
+    (MaskTrack(0, (2, 2), (encode(np.eye(2, dtype=bool)),)), MaskTrack(1, (2, 2), (None,))),
 )
 
 
@@ -57,7 +57,7 @@ def test_each_change_does_what_it_says() -> None:
     assert changed(TEXT, "link", span=1, tracks=[0, 1]).spans[1].tracks == (0, 1)
     said = changed(TEXT, "caption", marked="[Two pets](0, 1) meet.")
     assert said.text == "Two pets meet." and said.spans == (Span(0, 8, (0, 1)),)
-    drawn = changed(TEXT, "mask", track=1, masks=[(encode(np.ones((2, 2))) or b"").decode()])
+    drawn = changed(TEXT, "mask", track=1, masks=[(encode(np.ones((2, 2), bool)) or b"").decode()])
     assert drawn.tracks[1].area(0) == 4 and drawn.tracks[0] == TEXT.tracks[0]
     new = changed(TEXT, "mask", track=5, masks=[None])
     assert [track.id for track in new.tracks] == [0, 1, 5]
