@@ -68,6 +68,7 @@ def find_units(
     data_root: Path | None,
     selection: Selection = ALL,
     preparing: Preparing,
+    every: bool = True,
 ) -> list[Unit]:
     """Resolve names to samples; makes generated data sets that are not there yet.
 
@@ -77,6 +78,7 @@ def find_units(
         data_root: folder above the data sets; generated ones that are not there are made in the cache.
         selection: which samples of each split are scored.
         preparing: for progress bars.
+        every: whether each task must have samples; else one of them suffices.
 
     Raises:
         GroundingError: a name or id is unknown, data is missing, or no data set has samples for a task.
@@ -87,10 +89,10 @@ def find_units(
     for name, split in dict.fromkeys(_named(spec) for spec in datasets):
         units += _units_of(name, split, tasks, data_root, preparing)
     for task in tasks:
-        if not any(unit.task == task for unit in units):
+        if not any(unit.task == task for unit in units) and (every or not units):
             raise DataError(
                 f"None of {', '.join(datasets)} has samples for the task {task!r}.",
-                "Add a data set that has, with --datasets; `grounding plugins` lists them.",
+                "Name a data set that has, or another task; `grounding plugins` lists both.",
             )
     return _select(units, selection)
 

@@ -228,7 +228,7 @@ class GroundingModel(nn.Module):
         Args:
             context: from :meth:`encode`; a video or path is encoded first.
             queries: a text means ``Query(text, "refer")``.
-            history: earlier turns of the conversation, oldest first.
+            history: earlier turns of the conversation, oldest first; read where ``prompts.turn`` words them.
             told: is told of each answer while it is written, where the language model can do that;
                 masks come when the text is complete.
 
@@ -289,7 +289,8 @@ class GroundingModel(nn.Module):
     def question(self, query: Query, history: Sequence[Turn] = ()) -> str:
         """What follows the visual tokens: earlier turns, the question in its template, the answer's start."""
         before, _, after = self.prompts.layout.partition(VISUAL)[2].partition(QUESTION)
-        past = "".join(asked + self.prompts.turn.replace("{answer}", answer) for asked, answer in history)
+        turn = self.prompts.turn
+        past = "".join(asked + turn.replace("{answer}", answer) for asked, answer in history if turn)
         return before + past + self.prompts.question(query.kind, query.text) + after
 
     def mask_prompts(self, states: Tensor, visual: Tensor) -> Tensor:

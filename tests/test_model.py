@@ -184,12 +184,15 @@ def test_an_abandoned_track_leaves_a_usable_scene(model: GroundingModel) -> None
         assert len(list(decoder.track(scene, prompts))) == 40
 
 
-def test_history_changes_what_the_model_reads(model: GroundingModel) -> None:
+def test_history_changes_what_the_model_reads(tmp_path: Path) -> None:
+    untaught = small_model(tmp_path)
+    model = small_model(tmp_path, "prompts.turn='<|end|><|assistant|>{answer}<|end|><|user|>'")
     context = model.encode(clip(8))
     turn = (model.prompts.question("refer", "the cat"), "It is [SEG].")
     asked = model.question(Query("the dog"), [turn])
     assert asked.index("the cat") < asked.index("It is [SEG].") < asked.index("the dog")
     assert isinstance(model.ground(context, Query("the dog"), history=[turn]), GroundedText)
+    assert untaught.question(Query("the dog"), [turn]) == untaught.question(Query("the dog"))
 
 
 def test_a_question_that_does_not_fit_says_so(model: GroundingModel) -> None:

@@ -116,7 +116,9 @@ def test_chat_encodes_once_and_survives_bad_questions(
         "/quit",
         "x",
     ]
-    code, out, err = run("chat", clip, "--out", tmp_path / "answers", stdin="\n".join(questions) + "\n")
+    taught = "prompts.turn='<|end|><|assistant|>{answer}<|end|><|user|>'"
+    asked = "\n".join(questions) + "\n"
+    code, out, err = run("chat", clip, "--out", tmp_path / "answers", "--set", taught, stdin=asked)
     assert code == 0
     assert len(encoded) == 1
     assert histories == [0, 1, 1, 0]  # the question that was too long left no trace

@@ -63,8 +63,8 @@ def chat(
             query = query_of(None if line == "/describe" else line)
             with answering(None if as_json else console, status) as told:
                 answer = ask(model, context, query, history=history, told=told)
-            # Only a composed model knows how earlier turns are worded; others answer each question alone.
-            if isinstance(model, GroundingModel):
+            # Only where turns are worded are they read; other models answer each question by itself.
+            if isinstance(model, GroundingModel) and model.prompts.turn:
                 asked = model.prompts.question(query.kind, query.text)
                 history.append((asked, str(answer.meta["markup"])))
             if as_json:

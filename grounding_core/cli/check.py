@@ -75,7 +75,8 @@ def _print_plan(planned: Plan) -> None:
     console = Console()
     console.print(table)
     if planned.visual_tokens:
-        sign = "on" if planned.visual_length < sum(planned.visual_tokens.values()) else "+"
+        added = planned.visual_length < sum(planned.visual_tokens.values())
+        sign = "added place by place to" if added else "+"
         counts = f" {sign} ".join(f"{count} {branch}" for branch, count in planned.visual_tokens.items())
         console.print(f"{planned.visual_length} visual tokens ({counts}) of a context of {planned.context}")
     console.print(f"fingerprint {planned.recipe.fingerprint()}", highlight=False)

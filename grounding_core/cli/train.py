@@ -13,7 +13,7 @@ from grounding_core.cli.options import RecipeArgument, SetOption
 if TYPE_CHECKING:
     from benchmarks.units import Unit
 
-TASKS = "refseg,gcg"
+TASKS = ("refseg", "gcg")
 
 
 def train(
@@ -24,7 +24,12 @@ def train(
     out: Annotated[Path, typer.Option(help="Run folder; the same again goes on after an interruption.")],
     overrides: SetOption = None,
     validation: Annotated[str, typer.Option(help="Data sets to look at as it goes: NAME:SPLIT.")] = "",
-    tasks: Annotated[str, typer.Option(help="Tasks to learn; their samples must have masks.")] = TASKS,
+    tasks: Annotated[
+        str,
+        typer.Option(
+            help="Tasks to learn; their samples must have masks. Default: refseg and gcg, whichever the data have."
+        ),
+    ] = "",
     data_root: Annotated[
         Path | None, typer.Option(help="Folder above the data sets; default: the cache of generated ones.")
     ] = None,
@@ -67,4 +72,5 @@ def _units(data: str, split: str, tasks: str, root: Path | None) -> Sequence[Uni
 
     specs = [name if ":" in name else f"{name}:{split}" for name in names(data, "data set")]
     with progress_bars() as preparing:
-        return find_units(names(tasks, "task"), specs, data_root=root, preparing=preparing)
+        chosen = names(tasks, "task") if tasks else TASKS
+        return find_units(chosen, specs, data_root=root, preparing=preparing, every=bool(tasks))
