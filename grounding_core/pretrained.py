@@ -54,6 +54,9 @@ def save_pretrained(
     for role in ROLES:
         if role in content:
             content[role] = _gathered(content[role], role, root)
+    if select := content.get("sampling", {}).get("select"):
+        # A selector is no part of the model's weights: it needs its own again.
+        content["sampling"]["select"] = _gathered(select, "sampling.select", root, leave_out=())
     save_weights(model.state_dict(), root)
     text = yaml.safe_dump({**content, "checkpoint": "./"}, sort_keys=False, allow_unicode=True)
     (root / RECIPE).write_text(text, encoding="utf-8")
@@ -61,26 +64,31 @@ def save_pretrained(
     return root
 
 
-def _gathered(options: dict[str, Any], path: str, root: Path) -> dict[str, Any]:
+def _gathered(
+    options: dict[str, Any], path: str, root: Path, leave_out: tuple[str, ...] = WEIGHTS
+) -> dict[str, Any]:
     """A part's options with the files and folders that they point at copied into ``root``."""
     moved: dict[str, Any] = {}
     for name, value in options.items():
         if isinstance(value, dict):
-            value = _gathered(value, f"{path}.{name}", root)
+            value = _gathered(value, f"{path}.{name}", root, leave_out)
         elif isinstance(value, str) and Path(value).is_absolute():
-            value = f"./{_copied(Path(value), f'{path}.{name}', root)}"
+            value = f"./{_copied(Path(value), f'{path}.{name}', root, leave_out)}"
         moved[name] = value
     return moved
 
 
-def _copied(source: Path, option: str, root: Path) -> str:
-    """Copy what an option points at; returns where it lies below ``root``."""
+def _copied(source: Path, option: str, root: Path, leave_out: tuple[str, ...]) -> str:
+    """Copy what an option points at; returns where it lies below ``root``.
+
+    Files of a folder with one of the endings ``leave_out`` are not copied.
+    """
     if not source.exists():
         raise GroundingError(
             f"{option} points at {source}, which is gone.", "Put it back; it is saved along."
         )
     # The tokenizer lies at the top, where programs of the hub look for it.
-    name = "" if option.endswith(".tokenizer") else option
+    name = "" if option == "language_model.tokenizer" else option
     if source.is_file():
         target = root / name / source.name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +97,7 @@ def _copied(source: Path, option: str, root: Path) -> str:
         return str(target.relative_to(root))
     (root / name).mkdir(parents=True, exist_ok=True)
     for file in sorted(source.iterdir()):
-        own = file.name in (RECIPE, CARD) or file.suffix in WEIGHTS or file.name.startswith(".")
+        own = file.name in (RECIPE, CARD) or file.suffix in leave_out or file.name.startswith(".")
         if file.is_file() and not own and file.resolve() != (root / name / file.name).resolve():
             shutil.copyfile(file, root / name / file.name)
     return name

@@ -14,6 +14,7 @@ from grounding_hf.image_text import HfImageText
 from grounding_hf.text_match import TextMatch
 from safetensors.torch import load_file, save_file
 
+import grounding_core as gc
 from grounding_core import Query, Video
 from grounding_core.errors import CheckpointError
 from grounding_core.training.tokenizer import train_tokenizer
@@ -117,3 +118,23 @@ def test_without_a_question_frames_are_evenly_spread(selector: TextMatch) -> Non
 
 def test_a_short_video_gives_all_its_frames(selector: TextMatch) -> None:
     assert selector.select(video().clip(0, 3), Query("a cat"), 4) == [0, 1, 2, 2]
+
+
+def test_a_saved_model_holds_its_selector(selector: TextMatch, tmp_path: Path) -> None:
+    weights = shutil.copytree(selector.config.weights, tmp_path / "dual")
+    model = gc.load(
+        "videoglamm-tiny",
+        overrides=[f"sampling.select={{type: text_match, weights: {weights}}}"],
+        device="cpu",
+    )
+    model.save_pretrained(tmp_path / "saved")
+    shutil.rmtree(weights)
+    (tmp_path / "saved").rename(tmp_path / "elsewhere")
+    again = gc.load(tmp_path / "elsewhere", device="cpu")
+    query = Query("a red cat")
+    assert (
+        again.encode(video(), query).sampled
+        == model.encode(video(), query).sampled
+        != model.encode(video()).sampled
+    )
+    assert str(tmp_path) not in (tmp_path / "elsewhere" / "recipe.yaml").read_text()
