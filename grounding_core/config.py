@@ -197,7 +197,8 @@ class Recipe(_Strict):
         Args:
             source: name of an installed recipe, path of a YAML file or of a folder with ``recipe.yaml``, or
                 a model on the hub, ``owner/name`` or ``owner/name@revision``.
-            overrides: ``part.option=value``, value in YAML; ``part=null`` takes a part out.
+            overrides: ``part.option=value``, value in YAML; ``part=null`` takes a part out. Paths in them are
+                relative to the working directory, with ``./`` as without.
 
         Raises:
             RecipeError: all problems found, each with its path in the recipe.
@@ -207,9 +208,8 @@ class Recipe(_Strict):
         data = _data(source, ())
         for override in overrides:
             _override(data, override, str(source))
-        folder = _path(source).parent
-        recipe = cls.parse(_anchor(data, folder), label=str(source))
-        recipe._folder = folder
+        recipe = cls.parse(data, label=str(source))
+        recipe._folder = _path(source).parent
         return recipe
 
     @classmethod
@@ -228,11 +228,14 @@ def _path(source: str | Path) -> Path:
         return path.resolve()
     if path.is_dir() and (path / RECIPE).is_file():
         return (path / RECIPE).resolve()
+    from grounding_core.plugins import registry
+
+    if path.is_dir() and str(source) not in registry().names("recipe"):
+        remedy = "name a folder made by save_pretrained or convert, or a YAML file"
+        raise RecipeError(str(source), [("", f"there is no {RECIPE} in this folder; {remedy}")])
     if is_hub_id(str(source)):
         # Not resolved: in the hub's cache it is a link, and what it names lies beside the link.
         return fetch_model(str(source)).absolute() / RECIPE
-    from grounding_core.plugins import registry
-
     return registry().path("recipe", str(source)).resolve()
 
 
@@ -246,15 +249,14 @@ def _data(source: str | Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path in seen:
         raise RecipeError(str(source), [("extends", "the recipe extends itself")])
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        own = _read(path.read_text(encoding="utf-8"), path.parent, str(source))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problem = f"not valid YAML: {' '.join(str(error).split())}"
         raise RecipeError(str(source), [("", problem)]) from error
-    if not isinstance(data, dict):
+    if not isinstance(own, dict):
         raise RecipeError(
             str(source), [("", "a recipe is a mapping of parts; this file holds something else")]
         )
-    own: dict[str, Any] = _anchor(data, path.parent)
     base = own.pop("extends", None)
     return own if base is None else _merged(_data(str(base), (*seen, path)), own)
 
@@ -286,7 +288,8 @@ def _override(data: dict[str, Any], override: str, label: str) -> None:
     if not sign or not key.strip():
         raise RecipeError(label, [(override, "write overrides as part.option=value")])
     try:
-        value = yaml.safe_load(text)
+        # Who writes an override looks from where they stand, not from where the recipe lies.
+        value = _read(text, Path.cwd(), label)
     except yaml.YAMLError as error:
         raise RecipeError(label, [(key, f"{text!r} is not a YAML value")]) from error
     *path, last = key.strip().split(".")
@@ -316,8 +319,22 @@ def _below(node: Any, step: str, key: str, label: str) -> Any:
     return child
 
 
+def _read(text: str, folder: Path, label: str) -> Any:
+    """YAML's value, its ./ paths made absolute.
+
+    Raises:
+        yaml.YAMLError: it is no YAML.
+        RecipeError: it has no end.
+    """
+    try:
+        return _anchor(yaml.safe_load(text), folder)
+    except RecursionError as error:
+        problem = "its values have no end: an alias (*name) stands inside what it names; write the value out"
+        raise RecipeError(label, [("", problem)]) from error
+
+
 def _anchor(value: Any, folder: Path) -> Any:
-    """Make strings that begin with ./ absolute: they are relative to the recipe's own folder."""
+    """Make strings that begin with ./ absolute: they are relative to ``folder``."""
     if isinstance(value, dict):
         return {key: _anchor(item, folder) for key, item in value.items()}
     if isinstance(value, list):

@@ -29,6 +29,8 @@ COMMON = (
 )
 WEIGHTS = "WEIGHTS"
 """Stands for a folder with a random checkpoint in the hub's layout."""
+TOKENIZER = "TOKENIZER"
+"""Stands for a folder with the recipe's own tokenizer."""
 
 _TOWER = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
 _VISION = {**_TOWER, "image_size": 32, "patch_size": 16}
@@ -78,14 +80,14 @@ _GEMMA |= {"num_hidden_layers": 2, "layer_types": ["sliding_attention", "full_at
 
 def _causal(kind: str, **options: Any) -> Part:
     network = {"model_type": kind, **_LM, **_TOKENS, **options}
-    return "causal_lm", {"network": network, "tokenizer": "./videoglamm-tiny"}
+    return "causal_lm", {"network": network, "tokenizer": TOKENIZER}
 
 
 LANGUAGE_MODELS: Mapping[str, Part] = {
     "phi3": (
         "phi3",
         {
-            "tokenizer": "./videoglamm-tiny", "vocabulary": 1024, "width": 32, "mlp_width": 48, "layers": 1,
+            "tokenizer": TOKENIZER, "vocabulary": 1024, "width": 32, "mlp_width": 48, "layers": 1,
             "heads": 2, "context": 256, "sliding_window": None, "init_std": 0.1,
         },
     ),
@@ -139,18 +141,22 @@ def pairwise() -> list[Choice]:
 
 def overrides(choice: Choice, weights: Mapping[str, Path]) -> list[str]:
     """What ``--set`` gets."""
+    own = Recipe.load(RECIPE).language_model
+    assert own is not None
     chosen = list(COMMON)
     for (role, parts), name in zip(ROLES.items(), choice, strict=True):
-        chosen += part_overrides(role, parts[name], str(weights.get(name, WEIGHTS)))
+        folders = {WEIGHTS: str(weights.get(name)), TOKENIZER: own.options["tokenizer"]}
+        chosen += part_overrides(role, parts[name], folders)
     return chosen
 
 
-def part_overrides(role: str, part: Part, weights: str) -> Iterator[str]:
-    """One part's ``--set``."""
+def part_overrides(role: str, part: Part, folders: Mapping[str, str]) -> Iterator[str]:
+    """One part's ``--set``, with folders in place of what stands for them."""
     kind, options = part
     yield f"{role}.type={kind}"
     for option, value in options.items():
-        yield f"{role}.{option}={weights if value == WEIGHTS else json.dumps(value)}"
+        named = value in (WEIGHTS, TOKENIZER)
+        yield f"{role}.{option}={folders.get(value, value) if named else json.dumps(value)}"
 
 
 def save_weights(folder: Path) -> dict[str, Path]:
@@ -224,9 +230,7 @@ def legend() -> str:
     rows = ["| part | name | `--set` |", "| --- | --- | --- |", f"| all | | {_code(COMMON)} |"]
     for role, parts in ROLES.items():
         for name, part in parts.items():
-            rows.append(
-                f"| {role.replace('_', ' ')} | {name} | {_code(part_overrides(role, part, WEIGHTS))} |"
-            )
+            rows.append(f"| {role.replace('_', ' ')} | {name} | {_code(part_overrides(role, part, {}))} |")
     return "\n".join(rows)
 
 

@@ -98,14 +98,22 @@ def test_entries_of_a_list_go_by_their_names() -> None:
     assert after == before | {"language": 3}
 
 
-@pytest.mark.parametrize("override", ["sampling", "=3", "name.deep=3", "sampling.frames=[1"])
+@pytest.mark.parametrize(
+    "override", ["sampling", "=3", "name.deep=3", "sampling.frames=[1", "sampling=&a {a: *a}"]
+)
 def test_malformed_overrides(override: str) -> None:
     with pytest.raises(RecipeError):
         Recipe.load("videoglamm-tiny", [override])
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [("[1, 2]", "mapping"), ("a: [", "not valid YAML"), ("", "mapping")]
+    ("content", "words"),
+    [
+        ("[1, 2]", "mapping"),
+        ("a: [", "not valid YAML"),
+        ("", "mapping"),
+        ("a: &a [*a]", "have no end: an alias"),
+    ],
 )
 def test_files_that_are_no_recipes(tmp_path: Path, content: str, words: str) -> None:
     file = tmp_path / "r.yaml"
@@ -123,6 +131,27 @@ def test_paths_are_relative_to_the_recipe(tmp_path: Path) -> None:
     file = tmp_path / "r.yaml"
     file.write_text(yaml.safe_dump({"name": "r", "checkpoint": "./weights"}))
     assert Recipe.load(file).checkpoint == str(tmp_path / "weights")
+
+
+def test_paths_in_overrides_are_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for text in ("mine", "./mine"):
+        found = Recipe.load("videoglamm-tiny", [f"checkpoint={text}"]).checkpoint
+        assert found is not None and Path(found).absolute() == tmp_path / "mine"
+
+
+def test_a_folder_without_a_recipe_is_not_looked_for_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("runs/x", "videoglamm-tiny"):
+        Path(folder).mkdir(parents=True)
+    for source in ("runs/x", tmp_path):
+        with pytest.raises(RecipeError, match=r"no recipe\.yaml in this folder; name a folder"):
+            Recipe.load(source)
+    assert Recipe.load("videoglamm-tiny").name == "videoglamm-tiny"  # an installed one's name comes first
 
 
 def test_the_fingerprint_follows_what_shapes_predictions(tmp_path: Path) -> None:
