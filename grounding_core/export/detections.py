@@ -26,10 +26,12 @@ def to_supervision(answer: GroundedText, frame: int) -> Any:
     if not tracks:
         return supervision.Detections.empty()
     names = [label(answer, track) for track in tracks]
+    # Over the whole answer: a class keeps its number through the frames.
+    classes = sorted({label(answer, track) for track in answer.tracks})
     return supervision.Detections(
         xyxy=np.array([track.box(frame) for track in tracks], dtype=np.float32),
         mask=np.stack([track.mask(frame) for track in tracks]),
-        class_id=np.array([sorted(set(names)).index(name) for name in names]),
+        class_id=np.array([classes.index(name) for name in names]),
         tracker_id=np.array([track.id for track in tracks]),
         data={"class_name": np.array(names)},
     )
