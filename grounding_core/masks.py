@@ -54,8 +54,31 @@ def counts_of(rle: Mapping[str, Any] | None) -> bytes | None:
     return counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
 
 
-def _area(counts: bytes, size: tuple[int, int]) -> int:
-    return int(coco.area({"size": list(size), "counts": counts}))
+def fits(counts: bytes, size: tuple[int, int]) -> bool:
+    """Whether counts are whole and cover a mask (H, W), which pycocotools looks at only as it decodes."""
+    runs = _runs(counts)
+    return min(runs, default=0) >= 0 and sum(runs) == size[0] * size[1]
+
+
+def _blank(counts: bytes, size: tuple[int, int]) -> bool:
+    return not any(_runs(counts)[1::2]) and fits(counts, size)
+
+
+def _runs(counts: bytes) -> list[int]:
+    """Lengths of the runs, outside and inside in turn: 5 bits a byte, from the third on as differences."""
+    runs: list[int] = []
+    value = shift = 0
+    for byte in counts:
+        part = byte - 48
+        value |= (part & 31) << shift
+        shift += 5
+        if part & 32:
+            continue
+        if part & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    return runs if shift == 0 else [*runs, -1]
 
 
 @dataclass(frozen=True)
@@ -88,7 +111,7 @@ class MaskTrack:
         blank = {
             counts
             for counts in self.frames
-            if counts is not None and len(counts) <= 16 and _area(counts, self.size) == 0
+            if counts is not None and len(counts) <= 16 and _blank(counts, self.size)
         }
         if blank:
             kept = tuple(None if counts in blank else counts for counts in self.frames)
@@ -153,7 +176,7 @@ class MaskTrack:
     def area(self, frame: int) -> int:
         """Number of pixels in a frame."""
         counts = self.frames[frame]
-        return 0 if counts is None else _area(counts, self.size)
+        return 0 if counts is None else int(coco.area({"size": list(self.size), "counts": counts}))
 
 
 def unite(tracks: Sequence[MaskTrack], *, id: int = 0) -> MaskTrack:

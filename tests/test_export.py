@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,8 @@ from typer.testing import CliRunner
 
 from grounding_core import GroundedText, MaskTrack, Span, Video
 from grounding_core.cli import app
-from grounding_core.export import detections, to_supervision
+from grounding_core.errors import GroundingError
+from grounding_core.export import FORMATS, detections, to_supervision
 from grounding_core.label_studio import from_rle
 from grounding_core.render import save_answer, write_overlay
 
@@ -88,11 +91,45 @@ def test_supervision_takes_a_frame() -> None:
     assert [len(each) for each in detections(answer())] == [1, 2, 1, 2]
 
 
+def test_a_class_keeps_its_number_through_the_frames() -> None:
+    pytest.importorskip("supervision", reason="needs supervision")
+    late = replace(answer().tracks[0], frames=(None, *answer().tracks[0].frames[1:]))
+    text = GroundedText("It and a dog.", (Span(0, 2, (0,)), Span(9, 12, (7,))), (late, answer().tracks[1]))
+    seen = [found.class_id.tolist() for found in detections(text)]
+    assert seen == [[], [1, 0], [1], [1, 0]]
+
+
 def test_what_is_no_answer_is_refused(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("[]")
     for arguments in ((tmp_path / "other.json", "--format", "coco"), (saved, "--format", "png")):
         done = CliRunner().invoke(app, ["export", *map(str, arguments)])
         assert done.exit_code == 1 and type(done.exception).__name__ == "GroundingError"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("tracks", 0, "frames", 2, "counts"), "PPYo0", "Track 0 has a broken mask in frame 2"),
+        (("tracks", 0, "frames", 2, "counts"), "é", "not an answer"),
+        (("tracks", 1, "frames"), [None, None], "Track 7 has 2 frames"),
+        (("tracks", 1, "frames"), [None] * 5, "Track 7 has 5 frames"),
+        (("video", "size"), [40, 61], r"of size \(40, 61\)"),
+        (("video", "fps"), 0, "0.0 a second"),
+    ],
+)
+def test_a_damaged_answer_is_named(
+    saved: Path, path: tuple[str | int, ...], value: object, said: str
+) -> None:
+    data = place = json.loads((saved / "answer.json").read_text())
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    (saved / "answer.json").write_text(json.dumps(data))
+    for format in FORMATS:
+        done = CliRunner().invoke(app, ["export", str(saved), "--format", format])
+        assert isinstance(done.exception, GroundingError)
+        assert done.exception.problem.startswith(f"{saved / 'answer.json'} is no saved answer: ")
+        assert re.search(said, done.exception.problem)
 
 
 def test_label_studio_masks_are_a_task_a_frame(saved: Path) -> None:
@@ -175,3 +212,51 @@ def test_frames_are_written_as_the_files_name_them(from_file: Path, saved: Path,
         app, ["export", str(saved), "--format", "coco", "--frames", str(tmp_path / "f")]
     )
     assert done.exit_code == 1, "its video was never a file"
+
+
+@pytest.fixture
+def namesakes(tmp_path: Path) -> list[Path]:
+    """Answers about two videos of one name, a dark one and a bright one."""
+    found = []
+    for folder, grey in (("a", 0), ("b", 250)):
+        plain = Video.open(np.full((2, 256, 256, 3), grey, np.uint8), fps=4)
+        write_overlay(plain, GroundedText(""), tmp_path / folder / "clip.mp4")
+        video = Video.open(tmp_path / folder / "clip.mp4")
+        found.append(save_answer(GroundedText("It."), video, tmp_path / folder / "answer"))
+    return found
+
+
+def brightness(image: Path) -> float:
+    with Image.open(image) as picture:
+        return float(np.asarray(picture).mean())
+
+
+def test_videos_of_one_name_have_frames_of_their_own(namesakes: list[Path], tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    for format in ("coco", "youtube-vis", "label-studio-masks"):
+        export(*namesakes, "--format", format, "--out", tmp_path / format, "--frames", frames)
+    names = [image["file_name"] for image in json.loads((tmp_path / "coco").read_text())["images"]]
+    assert len(set(names)) == 4
+    assert [brightness(frames / name) > 128 for name in names] == [False, False, True, True]
+    videos = json.loads((tmp_path / "youtube-vis").read_text())["videos"]
+    assert [name for video in videos for name in video["file_names"]] == names
+    tasks = json.loads((tmp_path / "label-studio-masks").read_text())
+    assert [task["data"]["image"] for task in tasks] == names
+
+
+def test_frames_of_another_video_are_refused(namesakes: list[Path], tmp_path: Path) -> None:
+    frames = ("--frames", tmp_path / "frames")
+    for _ in range(2):
+        export(namesakes[0], "--format", "coco", "--out", tmp_path / "a.json", *frames)
+    done = CliRunner().invoke(
+        app, ["export", *map(str, (namesakes[1], "--format", "coco", "--out", tmp_path / "b.json", *frames))]
+    )
+    assert "holds frames of" in str(done.exception) and not (tmp_path / "b.json").exists()
+    assert brightness(tmp_path / "frames" / "clip" / "00000.jpg") < 128
+
+
+def test_frames_of_a_changed_video_are_written_again(namesakes: list[Path], tmp_path: Path) -> None:
+    export(namesakes[0], "--format", "coco", "--out", tmp_path / "a.json", "--frames", tmp_path / "frames")
+    (tmp_path / "b" / "clip.mp4").replace(tmp_path / "a" / "clip.mp4")
+    export(namesakes[0], "--format", "coco", "--out", tmp_path / "a.json", "--frames", tmp_path / "frames")
+    assert brightness(tmp_path / "frames" / "clip" / "00001.jpg") > 128

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco
 
 from grounding_core.errors import GroundingError
-from grounding_core.masks import BoolMask, MaskTrack, counts_of, decode, encode, unite
+from grounding_core.masks import BoolMask, MaskTrack, counts_of, decode, encode, fits, unite
 
 sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 masks = sizes.flatmap(lambda size: hnp.arrays(bool, size))
@@ -22,6 +22,15 @@ def test_codes_round_trip(mask: BoolMask) -> None:
     counts = encode(mask)
     assert (counts is None) == (not mask.any())
     assert np.array_equal(decode(counts, mask.shape), mask)
+
+
+@given(masks, st.binary(max_size=12))
+def test_codes_fit_the_masks_that_they_are_of(mask: BoolMask, other: bytes) -> None:
+    counts = coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"]
+    height, width = mask.shape
+    assert fits(counts, (height, width))
+    assert not fits(counts, (height, width + 1)) and not fits(counts + b"P", (height, width))
+    fits(other, (height, width))
 
 
 @given(masks)

@@ -32,13 +32,13 @@ def to_coco(records: Sequence[Record]) -> Json:
     categories = _categories(records)
     images: list[Json] = []
     annotations: list[Json] = []
-    for number, record in enumerate(records, 1):
+    for number, (record, names) in enumerate(zip(records, frame_files(records), strict=True), 1):
         height, width = record.size
         first = len(images) + 1
         images += [
             {"id": first + i, "file_name": name, "height": height, "width": width}
             | {"video_id": number, "frame_id": i}
-            for i, name in enumerate(frame_files(record))
+            for i, name in enumerate(names)
         ]
         for track in record.answer.tracks:
             areas = track.areas()
@@ -63,12 +63,12 @@ def to_youtube_vis(records: Sequence[Record]) -> Json:
     categories = _categories(records)
     videos: list[Json] = []
     annotations: list[Json] = []
-    for number, record in enumerate(records, 1):
+    for number, (record, names) in enumerate(zip(records, frame_files(records), strict=True), 1):
         height, width = record.size
         videos.append(
             {
                 "id": number,
-                "file_names": frame_files(record),
+                "file_names": names,
                 "height": height,
                 "width": width,
                 "length": record.length,

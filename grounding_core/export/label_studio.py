@@ -36,9 +36,9 @@ def to_label_studio_masks(records: Sequence[Record]) -> list[Json]:
     A region's id is its track's, so that an object can be told from others through the frames.
     """
     tasks = []
-    for record in records:
+    for record, files in zip(records, frame_files(records), strict=True):
         names = labels(record)
-        for index, file in enumerate(frame_files(record)):
+        for index, file in enumerate(files):
             seen = [track for track in record.answer.tracks if track.frames[index] is not None]
             brushes = [
                 brush(track.mask(index), id=f"track-{track.id}", label=names[track.id]) for track in seen
