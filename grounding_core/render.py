@@ -29,6 +29,9 @@ _CLOCK = 90_000
 _SMALL = 256
 """Overlays of smaller videos are enlarged to this many pixels, for outlines and numbers to be seen."""
 
+_LARGE = 16_384
+"""Overlays of larger videos are reduced to this many pixels: x264 takes no more."""
+
 _CONTENTS = re.compile(r"answer\.json|overlay\.mp4|sheet\.png|masks(/-?\d+(/\d{5,}\.png)?)?")
 """All that a saved answer's folder holds, as paths below it."""
 
@@ -37,8 +40,9 @@ def write_overlay(video: Video, answer: GroundedText, path: str | Path) -> None:
     """Write an H.264 mp4 of the video with the answer's tracks drawn on it, at the video's own times
     and in its proportions.
 
-    Streams: memory does not grow with the length. Small videos are enlarged by a whole factor, odd
-    sizes padded by a black line. The file appears when it is complete.
+    Streams: memory does not grow with the length. Small videos are enlarged by a whole factor, those
+    larger than the encoder takes are reduced, odd sizes padded by a black line. The file appears when it
+    is complete.
 
     Raises:
         GroundingError: the answer is about another video.
@@ -47,7 +51,8 @@ def write_overlay(video: Video, answer: GroundedText, path: str | Path) -> None:
     import av
 
     _check(video, answer)
-    height, width = size = drawing.fit(video.size, _SMALL, whole=True)
+    size = drawing.fit(video.size, _SMALL, whole=True)
+    height, width = size = drawing.fit(size, min(max(size), _LARGE))
     even = (width + width % 2, height + height % 2)
     ticks = np.round((video.timestamps - video.timestamps[0]) * _CLOCK).astype(np.int64)
     ticks = np.maximum.accumulate(ticks - np.arange(len(ticks))) + np.arange(len(ticks))  # no two alike

@@ -91,7 +91,14 @@ def test_overlay_of_a_frame_picked_twice(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "written"),
-    [((4, 4), (256, 256)), ((301, 333), (302, 334)), ((3, 400), (4, 400)), ((100, 75), (300, 226))],
+    [
+        ((4, 4), (256, 256)),
+        ((301, 333), (302, 334)),
+        ((3, 400), (4, 400)),
+        ((100, 75), (300, 226)),
+        ((101, 20_000), (84, 16_384)),
+        ((16_385, 2), (16_384, 2)),
+    ],
 )
 def test_overlay_is_playable_at_any_size(
     tmp_path: Path, size: tuple[int, int], written: tuple[int, int]
