@@ -38,6 +38,9 @@ class Query:
             raise QueryError(
                 "The question is empty.", "Name what to look for, or use a query of kind 'describe'."
             )
+        # What Python makes of bytes that are no text, and no tokenizer takes.
+        if any("\ud800" <= letter <= "\udfff" for letter in self.text):
+            raise QueryError("The question is not text in UTF-8.", "Set the terminal or the file to UTF-8.")
 
 
 @dataclass(frozen=True)

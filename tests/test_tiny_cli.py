@@ -21,9 +21,10 @@ from grounding_core.serial import from_json
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
     monkeypatch.chdir(tmp_path)
 
-    def run(*args: str | Path, stdin: str = "") -> tuple[int, str, str]:
+    def run(*args: str | Path, stdin: str | bytes = "") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["grounding", *map(str, args)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        typed = stdin if isinstance(stdin, bytes) else stdin.encode()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed), "utf-8"))
         code = 0
         try:
             main()
@@ -126,6 +127,17 @@ def test_chat_encodes_once_and_survives_bad_questions(
     assert "too long" in err
     assert sorted(path.name for path in (tmp_path / "answers").iterdir()) == ["001", "002", "003"]
     assert len(out.strip().splitlines()) >= 3
+
+
+def test_a_second_chat_keeps_the_answers_of_the_first(run, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "answers" / "007").mkdir(parents=True)
+    (tmp_path / "answers" / "notes").touch()
+    code, _, err = run("chat", clip, "--out", tmp_path / "answers", stdin=b"caf\xe9\nthe cat\n")
+    assert code == 0
+    assert "not text in UTF-8" in err
+    assert sorted(path.name for path in (tmp_path / "answers").iterdir()) == ["007", "008", "notes"]
+    code, _, err = run("chat", clip, "--out", tmp_path / "answers" / "notes", stdin="the cat\n")
+    assert code == 1 and "notes" in err
 
 
 def test_weights_that_do_not_fit(run, clip: Path) -> None:

@@ -88,6 +88,11 @@ def test_a_question_needs_words(kind: Any) -> None:
     assert Query(kind="describe").text == ""
 
 
+def test_a_question_of_bytes_that_are_no_text_is_refused() -> None:
+    with pytest.raises(QueryError, match="not text in UTF-8"):
+        Query(b"caf\xe9".decode("utf-8", "surrogateescape"))
+
+
 def test_an_unknown_kind_of_question_is_refused() -> None:
     with pytest.raises(QueryError, match=r"'guess' is unknown.*describe, refer"):
         Query("cat", "guess")  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -21,7 +22,8 @@ def chat(
     overrides: SetOption = None,
     device: DeviceOption = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write each answer's pictures to a numbered folder in here.")
+        Path | None,
+        typer.Option(help="Write each answer's pictures to a numbered folder in here, after those there."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print each answer as one line of JSON, with its question.")
@@ -36,11 +38,14 @@ def chat(
     from grounding_core.interfaces.grounder import ask
     from grounding_core.interfaces.grounder import opened as context_of
     from grounding_core.model import GroundingModel
-    from grounding_core.render import save_answer
+    from grounding_core.render import check_folder, save_answer
     from grounding_core.serial import to_json
     from grounding_core.video import Video
 
     opened = Video.open(video)
+    number = 0 if out is None else _last_in(out)
+    if out is not None:
+        check_folder(_numbered(out, number + 1))
     status = Console(stderr=True)
     with status.status(f"Loading {recipe}"):
         model = load(recipe, overrides=overrides or (), device=device)
@@ -49,7 +54,9 @@ def chat(
     console = Console(highlight=False)
     status.print(HELP, soft_wrap=True)
     history: list[tuple[str, str]] = []
-    number = 0
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # What is no text is refused as one question; an error while reading would lose the lines after it.
+        sys.stdin.reconfigure(errors="surrogateescape")
     while (line := _next_line()) is not None:
         if line == "/quit":
             break
@@ -73,9 +80,19 @@ def chat(
                 console.print(coloured(answer))
             number += 1
             if out is not None:
-                save_answer(answer, opened, out / f"{number:03d}", title=query.text)
+                save_answer(answer, opened, _numbered(out, number), title=query.text)
         except GroundingError as error:
             status.print(" ".join(str(error).split()), style="red", markup=False, soft_wrap=True)
+
+
+def _numbered(out: Path, number: int) -> Path:
+    return out / f"{number:03d}"
+
+
+def _last_in(out: Path) -> int:
+    """The highest number among the answers of earlier conversations, 0 without any."""
+    names = [item.name for item in out.iterdir()] if out.is_dir() else []
+    return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def _next_line() -> str | None:
