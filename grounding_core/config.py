@@ -99,8 +99,8 @@ class Prompts(_Strict):
     )
     turn: str = Field(
         default="",
-        description="Between two turns of a conversation: {answer}, then the start of the next question. Empty: "
-        "the model was never taught conversations, so it does not read earlier turns.",
+        description="Between two turns of a conversation: {answer}, then the start of the next question. "
+        "Empty: the model was never taught conversations, so it does not read earlier turns.",
     )
     describe: str = Field(description="Question for kind `describe`.")
     refer: str = Field(description="Question for kind `refer`, with {text}.")

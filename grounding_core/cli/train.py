@@ -27,7 +27,7 @@ def train(
     tasks: Annotated[
         str,
         typer.Option(
-            help="Tasks to learn; their samples must have masks. Default: refseg and gcg, whichever the data have."
+            help="Tasks to learn; their samples must have masks. Default: refseg and gcg, as the data have."
         ),
     ] = "",
     data_root: Annotated[
