@@ -47,10 +47,13 @@ def ink_on(color: Color) -> Color:
 
 @lru_cache(maxsize=32)
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font at a size in pixels."""
+    """A font at a size in pixels: DejaVu Sans where the system has it, else Pillow's own, of Latin letters."""
     from PIL import ImageFont
 
-    return ImageFont.load_default(size)
+    try:
+        return ImageFont.truetype("DejaVuSans.ttf", size)
+    except OSError:
+        return ImageFont.load_default(size)
 
 
 def draw_tracks(frame: Frame, tracks: Iterable[MaskTrack], index: int, size: tuple[int, int]) -> Image.Image:

@@ -195,8 +195,8 @@ class GroundingModel(nn.Module):
 
     # ---- ask many --------------------------------------------------------------------------------
 
-    @overload
-    def ground(
+    @overload  # a text is a sequence of texts to mypy
+    def ground(  # type: ignore[overload-overlap]
         self,
         context: Context | Video | str | Path,
         queries: str | Query,
@@ -208,7 +208,7 @@ class GroundingModel(nn.Module):
     def ground(
         self,
         context: Context | Video | str | Path,
-        queries: Sequence[Query],
+        queries: Sequence[str | Query],
         *,
         history: Sequence[Turn] = (),
         told: Watch | None = None,
@@ -218,7 +218,7 @@ class GroundingModel(nn.Module):
     def ground(
         self,
         context: Context | Video | str | Path,
-        queries: str | Query | Sequence[Query],
+        queries: str | Query | Sequence[str | Query],
         *,
         history: Sequence[Turn] = (),
         told: Watch | None = None,
@@ -227,7 +227,7 @@ class GroundingModel(nn.Module):
 
         Args:
             context: from :meth:`encode`; a video or path is encoded first.
-            queries: a text means ``Query(text, "refer")``.
+            queries: a text means ``Query(text, "refer")``, alone or in a sequence.
             history: earlier turns of the conversation, oldest first; read where ``prompts.turn`` words them.
             told: is told of each answer while it is written, where the language model can do that;
                 masks come when the text is complete.
@@ -244,11 +244,12 @@ class GroundingModel(nn.Module):
             if not isinstance(context, Context):
                 context = self.encode(context, one)
             return self._answer(context, [one], history, told)[0]
+        asked = [Query(each) if isinstance(each, str) else each for each in queries]
         if not isinstance(context, Context):
             if self.selects_by_query:
-                return [self._alone(context, row, queries[row], history, told) for row in range(len(queries))]
+                return [self._alone(context, row, query, history, told) for row, query in enumerate(asked)]
             context = self.encode(context)
-        return self._answer(context, queries, history, told)
+        return self._answer(context, asked, history, told)
 
     def _alone(
         self,

@@ -45,6 +45,13 @@ def test_questions_decoded_together_get_the_answers_they_get_alone(model: Ground
     assert all(same(a, b) for a, b in zip(together, alone, strict=True))
 
 
+def test_texts_are_questions_in_a_sequence_too(model: GroundingModel) -> None:
+    video, texts = clip(3), ("the red cat", "a dog")
+    found = model.ground(video, [texts[0], Query(texts[1])])
+    expected = model.ground(video, [Query(text) for text in texts])
+    assert all(map(same, found, expected)) and len(found) == 2
+
+
 def test_answers_can_be_watched_while_they_are_written(model: GroundingModel) -> None:
     context = model.encode(clip(9))
     told: dict[int, list[Marked]] = {}
