@@ -47,7 +47,7 @@ def ink_on(color: Color) -> Color:
 
 @lru_cache(maxsize=32)
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """A font at a size in pixels: DejaVu Sans where the system has it, else Pillow's own, of Latin letters."""
+    """A font at a size in pixels: DejaVu Sans where the system has it, else Pillow's own, of few letters."""
     from PIL import ImageFont
 
     try:
