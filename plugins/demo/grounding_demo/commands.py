@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from grounding_core.errors import GroundingError
-from grounding_demo.guard import OwnNames, is_loopback
+from grounding_demo.guard import OwnNames, OwnPages, is_loopback
 from grounding_demo.limits import Limits
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def listen(app: FastAPI, host: str, port: int, *, guarded: bool) -> None:
     """
     import uvicorn
 
-    served: Any = app
+    served: Any = OwnPages(app)
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if is_loopback(host):
-        served = OwnNames(app)
+        served = OwnNames(served)
     elif not guarded:
         print(f"grounding: everybody who reaches {place} may ask.", file=sys.stderr)
     # Being terminated is an end like Ctrl-C: files are deleted on the way out.

@@ -89,5 +89,25 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+class OwnPages:
+    """ASGI middleware: no request that a page elsewhere makes a browser send.
+
+    A form or script on another page may post here without the browser asking first; the browser names the
+    page's origin. Other programs name none.
+    """
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        headers = dict(scope.get("headers", ()))
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if origin and origin.partition("://")[2] != headers.get(b"host", b"").decode("latin-1"):
+            remedy = "Use the server's own page. A proxy must pass the header Host on."
+            await JSONResponse(_problem(f"{origin} is another page.", remedy), 403)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
 def _problem(problem: str, remedy: str) -> dict[str, str]:
     return {"problem": problem, "remedy": remedy}

@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import numpy as np
-from fastapi import FastAPI, File, Request, UploadFile
+from fastapi import FastAPI, File, UploadFile
 from PIL import Image
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -69,15 +67,6 @@ def make_review(review: Review, *, who: str, masks: Part) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC))
     maker = build("masks", masks)
     drawing = threading.Lock()  # one model, one question at a time
-
-    @app.middleware("http")
-    async def own_pages_only(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        # A form on another page could post here without the browser asking us first.
-        origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-            told = {"problem": f"{origin} is another page.", "remedy": "Use the review page itself."}
-            return JSONResponse(told, 403)
-        return await answer(request)
 
     @app.exception_handler(GroundingError)
     def explain(_: Any, error: GroundingError) -> JSONResponse:

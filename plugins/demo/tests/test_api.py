@@ -171,6 +171,15 @@ def test_listens_on_ipv6_too(start: Callable[..., str]) -> None:
     assert httpx.get(f"{start('serve', '--host', '::1')}/v1/recipes").status_code == 200
 
 
+def test_pages_elsewhere_are_not_answered(server: str, clip: Path) -> None:
+    files, form = {"video": ("clip.mp4", clip.read_bytes())}, {"question": "the square"}
+    for origin, code in (("https://evil.example", 403), ("null", 403), (server, 200)):
+        headers = {**TOKEN, "Origin": origin}
+        reply = httpx.post(f"{server}/v1/ground", files=files, data=form, headers=headers, timeout=120)
+        assert reply.status_code == code
+    assert httpx.options(f"{server}/v1/ground", headers={"Origin": "https://evil.example"}).status_code == 403
+
+
 def test_describes_itself(server: str) -> None:
     schema: dict[str, Any] = httpx.get(f"{server}/docs.json", headers=TOKEN).json()
     responses = schema["paths"]["/v1/ground"]["post"]["responses"]
