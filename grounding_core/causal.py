@@ -17,7 +17,7 @@ from grounding_core.interfaces.language_model import Generation, LanguageModel, 
 from grounding_core.precision import filled_later
 from grounding_core.recompute import recompute_layers
 from grounding_core.shared_prefix import NAME as SHARED
-from grounding_core.shared_prefix import share, teach
+from grounding_core.shared_prefix import all_came, passes_marks, share, teach
 from grounding_core.sight import FULL, SLIDING, Mask, Sight
 
 FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
@@ -30,6 +30,62 @@ def fork(cache: DynamicCache, rows: Tensor) -> DynamicCache:
     for index, layer in enumerate(cache.layers):
         forked.update(layer.keys[rows], layer.values[rows], index)
     return forked
+
+
+def layer_kinds(config: Any) -> set[str]:
+    """Kinds of layers that a transformers config names; empty if all are alike."""
+    named = getattr(config, "layer_types", None) or getattr(config, "attention_layers", None) or ()
+    return {FULL if kind == "global" else kind for kind in named}  # GPT-Neo's word
+
+
+def check_family(network: type, config: Any) -> None:
+    """See that questions can share what a network has read; no weights are needed.
+
+    Args:
+        network: a ``*ForCausalLM`` class.
+        config: its transformers config.
+
+    Raises:
+        CheckpointError: they can't; names the family.
+    """
+    others = sorted(layer_kinds(config) - {FULL, SLIDING})
+    if cache_argument(network) is None:
+        problem = "keeps no keys and values of what it read"
+    elif others:
+        problem = f"has layers of kind {', '.join(others)}"
+    elif getattr(config, "max_position_embeddings", None) is None:
+        problem = "names no longest sequence (max_position_embeddings)"
+    elif getattr(config, "alibi", False):
+        problem = "weighs tokens by their distance (alibi)"
+    else:
+        return
+    raise CheckpointError(
+        f"{network.__name__} ({config.model_type}) {problem}: questions can not share their state.",
+        "Choose a model of full and sliding attention with encoded positions, such as Qwen/Qwen3-1.7B.",
+    )
+
+
+def cache_argument(network: Any) -> str | None:
+    """The argument by which a network of transformers, or its class, takes a key-value cache."""
+    takes = inspect.signature(network.forward).parameters
+    # Newer versions of transformers say `cache`.
+    return next((name for name in ("cache", "past_key_values") if name in takes), None)
+
+
+class _Final:
+    """Stands in for a decoder, and for what it returns: final states that are known already."""
+
+    def __init__(self, states: Tensor) -> None:
+        self.last_hidden_state = states
+
+    def __call__(self, *_: Any, **__: Any) -> _Final:
+        return self
+
+    def __getitem__(self, index: int) -> Tensor:
+        return (self.last_hidden_state,)[index]
+
+    def __getattr__(self, name: str) -> None:
+        return None
 
 
 class CausalLM(LanguageModel):
@@ -53,25 +109,17 @@ class CausalLM(LanguageModel):
         super().__init__(config, special_tokens=special_tokens, norm=norm)
         self.network: Any = network
         self.tokenizer = tokenizer
-        others = sorted(self._layer_kinds() - {FULL, SLIDING})
-        if others:
-            raise CheckpointError(
-                f"{type(network).__name__} has layers of kind {', '.join(others)}: questions can not share "
-                "their state.",
-                "Choose a model of full and sliding attention only.",
-            )
+        check_family(type(network), network.get_decoder().config)
         tokenizer.add_tokens(list(special_tokens), special_tokens=True)
         rows = self.network.get_input_embeddings().num_embeddings
         if len(tokenizer) > rows:
             # New rows are drawn like the old ones, where there are any.
             self.network.resize_token_embeddings(len(tokenizer), mean_resizing=not filled_later())
         self._norm: Norm = norm
+        self._cache_argument = cache_argument(network.get_decoder()) or "past_key_values"
         # Attention that caps its scores or gives them a sink is no plain softmax: such networks are "eager".
-        if network.config._attn_implementation == "sdpa":
+        if network.config._attn_implementation == "sdpa" and passes_marks(network, self._cache_argument):
             network.set_attn_implementation(SHARED)
-        # Newer versions of transformers say `cache`.
-        takes = inspect.signature(network.get_decoder().forward).parameters
-        self._cache_argument = "cache" if "cache" in takes else "past_key_values"
         self._shares = network.get_decoder().config._attn_implementation == SHARED
         self._fixed = False
         self._spread = False
@@ -141,6 +189,11 @@ class CausalLM(LanguageModel):
         read = self.network.get_decoder()(
             inputs_embeds=inputs, use_cache=True, **{self._cache_argument: cache}
         )
+        if not cache.layers or any(layer.get_seq_length() != inputs.shape[1] for layer in cache.layers):
+            raise GroundingError(
+                f"{type(self.network).__name__} did not keep keys and values of all that it read.",
+                "Choose another language model.",
+            )
         if self._spread:
             # Only keys and values get gradients; the output has to have one first, if of zeros.
             last: Any = cache.layers[-1]
@@ -172,6 +225,11 @@ class CausalLM(LanguageModel):
         finally:
             if handle is not None:
                 handle.remove()
+        if not all_came(cache):
+            raise GroundingError(
+                f"{type(self.network).__name__}'s attention lost the prefix that questions share.",
+                "Choose another language model.",
+            )
         final: Tensor = output.last_hidden_state
         return final, captured[0] if captured else final
 
@@ -231,14 +289,10 @@ class CausalLM(LanguageModel):
             truncated=[row in open_rows for row in range(count)],
         )
 
-    def _layer_kinds(self) -> set[str]:
-        """Kinds of layers that the network names; empty if all are alike."""
-        return set(getattr(self.network.get_decoder().config, "layer_types", None) or ())
-
     def _window(self) -> int | None:
         """How far back sliding layers look; None where none slides."""
         config = self.network.get_decoder().config
-        return None if self._layer_kinds() == {FULL} else getattr(config, "sliding_window", None)
+        return None if layer_kinds(config) == {FULL} else getattr(config, "sliding_window", None)
 
     @property
     def _looks_apart(self) -> bool:
@@ -253,7 +307,7 @@ class CausalLM(LanguageModel):
             more,
             dtype=self.embeddings().dtype,
             window=self._window(),
-            kinds=self._layer_kinds(),
+            kinds=layer_kinds(self.network.get_decoder().config),
             own_only=self._looks_apart,
         )
 
@@ -273,6 +327,18 @@ class CausalLM(LanguageModel):
         return self._logits(final).argmax(-1)
 
     def _logits(self, final: Tensor) -> Tensor:
-        logits: Tensor = self.network.get_output_embeddings()(final)
-        cap = getattr(self.network.get_decoder().config, "final_logit_softcapping", None)
-        return logits if cap is None else (logits / cap).tanh() * cap
+        """By the network's own code behind its decoder, which may scale and cap them: (w, dl) -> (w, v)."""
+        decoder = self.network.get_decoder()
+        path = next(name for name, part in self.network.named_modules() if part is decoder)
+        head = _with(self.network, path.split("."), _Final(final[None]))
+        logits: Tensor = type(self.network).forward(head, input_ids=None).logits[0]
+        return logits
+
+
+def _with(module: Any, path: Sequence[str], part: Any) -> Any:
+    """A module that differs from another in one part only; both hold the same weights."""
+    first, *rest = path
+    inner = _with(module._modules[first], rest, part) if rest else part
+    copied = object.__new__(type(module))
+    copied.__dict__.update(module.__dict__, _modules={**module._modules, first: inner})
+    return copied

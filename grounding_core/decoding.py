@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import Cache
-from transformers.cache_utils import DynamicLayer
 
-from grounding_core.shared_prefix import Followed
+from grounding_core.shared_prefix import FollowingLayer
 from grounding_core.sight import Mask, Sight
 
 Read = Callable[[Any, Tensor, Mask | None, Tensor | None], tuple[Tensor, Tensor]]
@@ -50,7 +49,7 @@ def growing(read: Read, choose: Callable[[Tensor], Tensor], cache: Cache, sight:
     return step
 
 
-class FixedLayer(DynamicLayer):
+class FixedLayer(FollowingLayer):
     """One layer's cache with room for the whole answer after a prefix that rows share."""
 
     def __init__(
@@ -72,9 +71,8 @@ class FixedLayer(DynamicLayer):
         """See :class:`transformers.cache_utils.DynamicLayer`; writes one token at ``place``."""
         self.keys.index_copy_(2, self.place, key_states)
         self.values.index_copy_(2, self.place, value_states)
-        own: Any = self.keys.view_as(self.keys)
-        own.shared_prefix = Followed(*self.prefix, (len(own),))
-        return own, self.values
+        own = self.keys.view_as(self.keys), self.values.view_as(self.values)
+        return self.marked(*own, self.prefix, (len(key_states),))
 
 
 class FixedSteps:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, Cache
 from transformers.cache_utils import DynamicLayer
@@ -26,19 +27,39 @@ ROOM = 64
 """Tokens that a row makes room for at once."""
 
 
+class Arrival:
+    """Whether what a layer's cache gave out last has come to :func:`attend`."""
+
+    came = True
+
+
 class Followed(NamedTuple):
     """Keys and values (b, heads, m, d) of b prefixes, and how many rows follow each, in order."""
 
     keys: Tensor
     values: Tensor
     counts: tuple[int, ...]
+    arrival: Arrival
 
 
-class SharedLayer(DynamicLayer):
-    """One layer's cache: a prefix (1, heads, m, d) that rows share, and what is their own.
+class FollowingLayer(DynamicLayer):
+    """One layer's cache of rows that follow prefixes."""
 
-    ``update`` gives the rows' own keys, marked with the prefix's for :func:`attend`.
-    """
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrival = Arrival()
+
+    def marked(
+        self, keys: Any, values: Any, prefix: tuple[Tensor, Tensor], counts: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """The rows' own keys and values, both marked with the prefixes' for :func:`attend`."""
+        self.arrival.came = False
+        keys.shared_prefix = values.shared_prefix = Followed(*prefix, counts, self.arrival)
+        return keys, values
+
+
+class SharedLayer(FollowingLayer):
+    """One layer's cache: a prefix (1, heads, m, d) that rows share, and what is their own."""
 
     def __init__(self, prefix_keys: Tensor, prefix_values: Tensor) -> None:
         super().__init__()
@@ -59,16 +80,15 @@ class SharedLayer(DynamicLayer):
         self.keys[:, :, self.length : end] = key_states
         self.values[:, :, self.length : end] = value_states
         self.length = end
-        own: Any = self.keys[:, :, :end]
-        own.shared_prefix = Followed(*self.prefix, (len(own),))
-        return own, self.values[:, :, :end]
+        own = self.keys[:, :, :end], self.values[:, :, :end]
+        return self.marked(*own, self.prefix, (len(key_states),))
 
     def get_seq_length(self) -> int:
         """Tokens a row has seen, the prefix's included."""
         return int(self.prefix[0].shape[-2]) + self.length
 
 
-class TaughtLayer(DynamicLayer):
+class TaughtLayer(FollowingLayer):
     """One layer's cache for answers that are read once, whole: b prefixes and how many rows follow each.
 
     Its keys and values stay the prefixes'.
@@ -82,9 +102,7 @@ class TaughtLayer(DynamicLayer):
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """See :class:`transformers.cache_utils.DynamicLayer`; the rows' keys are given back, not kept."""
-        own: Any = key_states
-        own.shared_prefix = Followed(self.keys, self.values, self.counts)
-        return own, value_states
+        return self.marked(key_states, value_states, (self.keys, self.values), self.counts)
 
 
 def _room(states: Tensor, length: int) -> Tensor:
@@ -103,6 +121,11 @@ def teach(cache: Cache, counts: Sequence[int]) -> Cache:
     return Cache(layers=[TaughtLayer(layer.keys, layer.values, tuple(counts)) for layer in cache.layers])
 
 
+def all_came(cache: Cache) -> bool:
+    """Whether what layers of followed prefixes gave out last came to :func:`attend`, marks and all."""
+    return all(layer.arrival.came for layer in cache.layers if isinstance(layer, FollowingLayer))
+
+
 def attend(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
 ) -> tuple[Tensor, None]:
@@ -111,7 +134,7 @@ def attend(
     Args:
         module: a layer's attention.
         query: (n, heads, q, d).
-        key: (n, key heads, s, d), marked by :class:`SharedLayer` or :class:`TaughtLayer`.
+        key: (n, key heads, s, d), marked by a :class:`FollowingLayer`.
         value: likewise.
         attention_mask: added to the scores; with a prefix of m tokens (n, 1, q, m + s), or (n, 1, q, s)
             where all of the prefix is seen; with several prefixes (1, 1, q, s).
@@ -120,13 +143,14 @@ def attend(
     Returns:
         (n, q, heads, d), and no weights.
     """
-    prefix: Followed | None = getattr(key, "shared_prefix", None)
+    prefix = _mark(key, value)
     if prefix is None:
         found: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, **options
         )
         return found
     assert attention_mask is not None
+    prefix.arrival.came = True
     scaling = options.get("scaling") or query.shape[-1] ** -0.5
     if len(prefix.counts) == 1:
         return _together(query, key, value, prefix.keys[0], prefix.values[0], attention_mask, scaling), None
@@ -138,6 +162,12 @@ def attend(
         if len(parts[0])
     ]
     return torch.cat(mixed), None
+
+
+def _mark(key: Tensor, value: Tensor) -> Followed | None:
+    """The prefixes that both are marked with; None if one was made anew since the cache gave it out."""
+    mark: Followed | None = getattr(key, "shared_prefix", None)
+    return mark if mark is getattr(value, "shared_prefix", None) else None
 
 
 def _together(
@@ -162,5 +192,65 @@ def _together(
     return mixed.reshape(n, heads, q, width).transpose(1, 2).contiguous()
 
 
-AttentionInterface.register(NAME, attend)
-AttentionMaskInterface.register(NAME, sdpa_mask)
+class _Seen(Exception):
+    """What the first attention of a decoder was called with."""
+
+    def __init__(self, marked: bool) -> None:
+        super().__init__()
+        self.marked = marked
+
+
+def _look(module: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, None]:
+    raise _Seen(_mark(key, value) is not None)
+
+
+def passes_marks(network: Any, argument: str) -> bool:
+    """Whether a network's attention gets keys and values as the cache gives them out.
+
+    Attention that makes them anew behind the cache (latent keys that are expanded, heads that are repeated)
+    does not know of a shared prefix. Computes one token as far as the first layer's attention.
+
+    Args:
+        network: a ``*ForCausalLM``; its weights may be empty.
+        argument: by which its decoder takes the cache.
+    """
+    decoder, config = network.get_decoder(), network.get_decoder().config
+    own = network.config._attn_implementation
+    weight = network.get_input_embeddings().weight
+    held = {**dict(decoder.named_parameters()), **dict(decoder.named_buffers())}
+    # Zeros without memory stand in for empty weights.
+    filled = {
+        name: torch.zeros((), dtype=part.dtype, device="cpu").expand(part.shape)
+        for name, part in held.items()
+        if part.is_meta
+    }
+    place = torch.device("cpu") if weight.is_meta else weight.device
+    empty = torch.empty(1, 1, 1, 1, device=place)
+    layers = [SharedLayer(empty, empty) for _ in range(config.num_hidden_layers)]
+    network.set_attn_implementation(_LOOK)
+    try:
+        with torch.no_grad():
+            functional_call(
+                decoder,
+                filled,
+                kwargs={
+                    "inputs_embeds": torch.zeros(1, 1, weight.shape[1], dtype=weight.dtype, device=place),
+                    "position_ids": torch.ones(1, 1, dtype=torch.long, device=place),
+                    "use_cache": True,
+                    argument: Cache(layers=layers),
+                },
+            )
+    except _Seen as seen:
+        return seen.marked
+    except Exception:  # noqa: BLE001 - a cache that every row has a copy of needs no marks
+        return False
+    finally:
+        network.set_attn_implementation(own)
+    return False
+
+
+_LOOK = f"{NAME}_look"
+
+for _name, _function in {NAME: attend, _LOOK: _look}.items():
+    AttentionInterface.register(_name, _function)
+    AttentionMaskInterface.register(_name, sdpa_mask)

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from grounding_core.causal import CausalLM
+from grounding_core.causal import CausalLM, check_family
 from grounding_core.errors import CheckpointError
 from grounding_core.hub import from_pretrained
 from grounding_core.interfaces.language_model import Norm
@@ -93,6 +93,7 @@ class HfCausalLM(CausalLM):
     @classmethod
     def spec(cls, config: CausalLMConfig) -> LanguageSpec:
         found = _text(config)
+        check_family(class_of(found, MODEL_FOR_CAUSAL_LM_MAPPING), found)
         return LanguageSpec(width=found.hidden_size, context=found.max_position_embeddings)
 
     @classmethod
