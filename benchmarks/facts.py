@@ -50,7 +50,7 @@ def facts_of(tags: Mapping[str, str], truth: Truth, shape: Shape | None) -> dict
     Args:
         tags: the sample's own; they win over what is found here.
         truth: of the sample.
-        shape: of its video, as :func:`shape_of` found it.
+        shape: of its video, as `shape_of` found it.
 
     Returns:
         ``objects`` (how many), ``object size`` (median share of the frame's area), ``motion`` (travel of the

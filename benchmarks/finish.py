@@ -68,7 +68,7 @@ def finish(
     Args:
         folder: the run folder.
         plan: what it is about.
-        units: as :meth:`Plan.units` found them.
+        units: as `Plan.units` found them.
         bars: where progress is shown.
         console: where the tables go.
         megabytes: room for films and masks in report.html.

@@ -1,6 +1,6 @@
 """Image–text components: how well words fit what is seen of an object. Kind ``image_text``.
 
-A component is constructed with its validated ``Config`` and has one method, :meth:`ImageText.similarity`.
+A component is constructed with its validated ``Config`` and has one method, `ImageText.similarity`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class ByColour(Configured):
         del config
 
     def similarity(self, sights: Sequence[Sight], words: Sequence[str]) -> npt.NDArray[np.float64]:
-        """See :class:`ImageText`."""
+        """See `ImageText`."""
         found = np.full((len(sights), len(words)), np.nan)
         named = [content_words(text) & COLOURS for text in words]
         for row, sight in zip(found, sights, strict=True):
@@ -122,7 +122,7 @@ class AskedRecipe(Configured):
         self._model: Any = None
 
     def similarity(self, sights: Sequence[Sight], words: Sequence[str]) -> npt.NDArray[np.float64]:
-        """See :class:`ImageText`."""
+        """See `ImageText`."""
         from grounding_core import load
 
         if self._model is None:

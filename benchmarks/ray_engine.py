@@ -60,7 +60,7 @@ class Worker:
 
 
 class Cluster:
-    """Workers of a Ray cluster. Make one with :func:`connected`."""
+    """Workers of a Ray cluster. Make one with `connected`."""
 
     def __init__(self, ray: Any, recipe: Recipe, plan: Plan, workers: int | None) -> None:
         self._ray = ray
@@ -167,7 +167,7 @@ def connected(recipe: Recipe, plan: Plan, address: str | None, workers: int | No
 
 @contextmanager
 def session(address: str | None) -> Iterator[Any]:
-    """The module ``ray``, connected; see :func:`connected`."""
+    """The module ``ray``, connected; see `connected`."""
     try:
         ray = import_module("ray")
     except ImportError as error:

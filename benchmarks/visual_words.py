@@ -48,7 +48,7 @@ class VisualWords(Configured):
         self._looked: dict[bytes, Tensor] = {}
 
     def similarity(self, sights: Sequence[Sight], words: Sequence[str]) -> npt.NDArray[np.float64]:
-        """See :class:`benchmarks.image_text.ImageText`.
+        """See `benchmarks.image_text.ImageText`.
 
         Raises:
             GroundingError: the recipe is a whole model, or its tokens stand for no places.
@@ -69,7 +69,7 @@ class VisualWords(Configured):
         return self._loaded
 
     def _kept(self, sights: Sequence[Sight]) -> Tensor:
-        """(s, dl) as :meth:`_seen`; a sight that was looked at lately is not encoded again."""
+        """(s, dl) as `_seen`; a sight that was looked at lately is not encoded again."""
         keys = [blake2b(sight.frame.tobytes() + sight.mask.tobytes()).digest() for sight in sights]
         new = {key: sight for key, sight in zip(keys, sights, strict=True) if key not in self._looked}
         if len(self._looked) > LATELY:

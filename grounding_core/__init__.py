@@ -49,8 +49,8 @@ def load(recipe: str | Path, *, overrides: Sequence[str] = (), device: str | Non
             where there is one, else the CPU.
 
     Returns:
-        A :class:`grounding_core.model.GroundingModel`, or the whole model that the recipe names
-        (a :class:`grounding_core.interfaces.grounder.Grounder`).
+        A `grounding_core.model.GroundingModel`, or the whole model that the recipe names
+        (a `grounding_core.interfaces.grounder.Grounder`).
 
     Raises:
         PluginError: the recipe is not installed.

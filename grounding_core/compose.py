@@ -117,7 +117,7 @@ def build(recipe: Recipe, *, device: str | None = None) -> Grounder:
         device: where it computes, as PyTorch names it; None: a GPU where there is one, else the CPU.
 
     Raises:
-        RecipeError: as :func:`plan`.
+        RecipeError: as `plan`.
         CheckpointError: weights are missing or do not fit.
         GroundingError: the device can't be used.
     """

@@ -214,7 +214,7 @@ class Recipe(_Strict):
 
     @classmethod
     def parse(cls, data: Mapping[str, Any], *, label: str = "(inline)") -> Recipe:
-        """Validate a mapping; see :meth:`load` for errors."""
+        """Validate a mapping; see `load` for errors."""
         try:
             return cls.model_validate(data)
         except ValidationError as error:

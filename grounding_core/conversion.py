@@ -122,7 +122,7 @@ def convert(
 
 
 def convert_back(converter: Converter, source: Path, out: Path) -> Report:
-    """The other project's layout again, every tensor of it, from a folder that :func:`convert` wrote.
+    """The other project's layout again, every tensor of it, from a folder that `convert` wrote.
 
     Raises:
         CheckpointError: a key of ours has no name there.

@@ -68,7 +68,7 @@ class FixedLayer(FollowingLayer):
         self.place = place
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """See :class:`transformers.cache_utils.DynamicLayer`; writes one token at ``place``."""
+        """See `transformers.cache_utils.DynamicLayer`; writes one token at ``place``."""
         self.keys.index_copy_(2, self.place, key_states)
         self.values.index_copy_(2, self.place, value_states)
         own = self.keys.view_as(self.keys), self.values.view_as(self.values)
@@ -88,8 +88,8 @@ class FixedSteps:
         more: int,
     ) -> None:
         """Args:
-        read, choose, sight, first: see :func:`growing`.
-        cache: of :class:`grounding_core.shared_prefix.SharedLayer`, which has read the questions.
+        read, choose, sight, first: see `growing`.
+        cache: of `grounding_core.shared_prefix.SharedLayer`, which has read the questions.
         more: tokens of the longest answer.
         """
         self._read, self._choose = read, choose

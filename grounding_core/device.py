@@ -23,7 +23,7 @@ def place(model: Any, device: str | None) -> None:
 
     Args:
         model: composed or whole.
-        device: as PyTorch names it (``cpu``, ``cuda``, ``cuda:1``, ``mps``); None: :func:`default_device`.
+        device: as PyTorch names it (``cpu``, ``cuda``, ``cuda:1``, ``mps``); None: `default_device`.
 
     Raises:
         GroundingError: there is no such device, or no room on it.

@@ -39,7 +39,7 @@ class FeatureMapEncoder(ImageEncoder):
 
     Attributes:
         size: side of the square input in pixels.
-        fit: as in :class:`FeatureMapConfig`.
+        fit: as in `FeatureMapConfig`.
         mean, std: of the channels, for pixels 0..1.
     """
 

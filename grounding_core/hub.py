@@ -81,7 +81,7 @@ def from_pretrained(
         options: passed on.
 
     Under PyTorch's meta device, and where a checkpoint will fill it, a network is made from its config alone.
-    Networks come in the number type of :func:`grounding_core.precision.read_in`.
+    Networks come in the number type of `grounding_core.precision.read_in`.
 
     Raises:
         CheckpointError: the source can't be reached or read, or holds the weights of another network.

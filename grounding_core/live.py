@@ -121,7 +121,7 @@ def _newest(items: Iterator[Arrival]) -> Iterator[Arrival]:
 
 
 class Points(Protocol):
-    """What a model must do for :class:`LiveAnswers`; a composed one does."""
+    """What a model must do for `LiveAnswers`; a composed one does."""
 
     mask_decoder: Any
     sampling: Any

@@ -157,13 +157,13 @@ class MaskTrack:
         return float(x), float(y), float(x + w), float(y + h)
 
     def boxes(self) -> dict[int, tuple[float, float, float, float]]:
-        """:meth:`box` of every frame in which the object is visible."""
+        """`box` of every frame in which the object is visible."""
         rows = [row for codes in self._codes() for row in coco.toBbox(codes).tolist()]
         boxes = [(x, y, x + w, y + h) for x, y, w, h in rows]
         return dict(zip(self.visible(), boxes, strict=True))
 
     def areas(self) -> dict[int, int]:
-        """:meth:`area` of every frame in which the object is visible."""
+        """`area` of every frame in which the object is visible."""
         areas = [area for codes in self._codes() for area in coco.area(codes).tolist()]
         return dict(zip(self.visible(), areas, strict=True))
 

@@ -47,7 +47,7 @@ class Context:
 
 
 class GroundingModel(nn.Module):
-    """A composed model. Made by :func:`grounding_core.compose.build`."""
+    """A composed model. Made by `grounding_core.compose.build`."""
 
     image_encoder: ImageEncoder | None
     video_encoder: VideoEncoder | None
@@ -57,7 +57,7 @@ class GroundingModel(nn.Module):
     prompt_adapter: PromptAdapter
     mask_decoder: MaskDecoder
     converses = True
-    """``ground`` takes ``history`` and ``told``: :func:`grounding_core.interfaces.grounder.ask`."""
+    """``ground`` takes ``history`` and ``told``: `grounding_core.interfaces.grounder.ask`."""
 
     def __init__(self, planned: Plan, modules: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class GroundingModel(nn.Module):
     def from_pretrained(cls, source: str | Path, *, overrides: Sequence[str] = ()) -> GroundingModel:
         """The composed model of a folder, a hub id ``owner/name`` or a recipe, on the CPU.
 
-        :func:`grounding_core.load` also takes whole models, and a GPU where there is one.
+        `grounding_core.load` also takes whole models, and a GPU where there is one.
 
         Raises:
             RecipeError: the recipe names a whole model instead of parts, or does not fit together.
@@ -102,7 +102,7 @@ class GroundingModel(nn.Module):
         datasets: Sequence[str] = (),
         report: str | Path | None = None,
     ) -> Path:
-        """Write the model as a folder: :func:`grounding_core.pretrained.save_pretrained`."""
+        """Write the model as a folder: `grounding_core.pretrained.save_pretrained`."""
         from grounding_core.pretrained import save_pretrained
 
         return save_pretrained(self, folder, licence=licence, datasets=datasets, report=report)
@@ -116,7 +116,7 @@ class GroundingModel(nn.Module):
         datasets: Sequence[str] = (),
         report: str | Path | None = None,
     ) -> str:
-        """Save the model and upload it; see :func:`grounding_core.pretrained.push_folder`."""
+        """Save the model and upload it; see `grounding_core.pretrained.push_folder`."""
         from grounding_core.pretrained import push_folder
 
         with TemporaryDirectory() as folder:
@@ -226,7 +226,7 @@ class GroundingModel(nn.Module):
         """Answer one question, or several that decode together.
 
         Args:
-            context: from :meth:`encode`; a video or path is encoded first.
+            context: from `encode`; a video or path is encoded first.
             queries: a text means ``Query(text, "refer")``, alone or in a sequence.
             history: earlier turns of the conversation, oldest first; read where ``prompts.turn`` words them.
             told: is told of each answer while it is written, where the language model can do that;

@@ -31,7 +31,7 @@ def normalise(frames: Tensor, mean: Sequence[float], std: Sequence[float], dtype
 def resize(frames: Tensor, size: tuple[int, int], mode: Literal["bilinear", "bicubic"]) -> Tensor:
     """The antialiased resize of transformers' image processors: uint8 frames (t, H, W, 3) to (height, width).
 
-    A tenth of the work of :func:`resize_pil`, and by one grey level another pixel in some thousandths of
+    A tenth of the work of `resize_pil`, and by one grey level another pixel in some thousandths of
     the pixels: not for weights that are held against a pipeline with PIL.
     """
     if tuple(frames.shape[1:3]) == size:
@@ -76,7 +76,7 @@ def squares(clips: Sequence[Tensor], size: int, fit: Fit, mean: Triple, std: Tri
     Args:
         clips: b tensors uint8 (t, H, W, 3); t equal for all.
         size: side of the squares.
-        fit: :func:`stretch` or :func:`short_side_crop`.
+        fit: `stretch` or `short_side_crop`.
         mean: of the channels, for pixels 0..1.
         std: likewise.
         like: a weight of the tower; gives number type and device.

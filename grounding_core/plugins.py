@@ -1,7 +1,7 @@
 """Finds what installed distributions offer, and imports it when it is used. Loads nothing heavy.
 
 A distribution names a module in the entry-point group ``grounding_core``; the module implements the
-hook of :mod:`grounding_core.hookspecs`. The parts of this repository come through the same door.
+hook of `grounding_core.hookspecs`. The parts of this repository come through the same door.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Registry:
 
     Args:
         entry_points: those of the group ``grounding_core``. Each is loaded by itself: one that fails
-            is kept in :attr:`failures` and hides no other.
+            is kept in `failures` and hides no other.
     """
 
     def __init__(self, entry_points: Iterable[importlib.metadata.EntryPoint]) -> None:
@@ -127,7 +127,7 @@ class Registry:
         """Import and return the class or function behind a name.
 
         Raises:
-            PluginError: as :meth:`find`; or the import fails (says what to install).
+            PluginError: as `find`; or the import fails (says what to install).
         """
         offer = self.find(kind, name)
         module, _, attribute = offer.entry.target.partition(":")
@@ -143,7 +143,7 @@ class Registry:
         """The file behind a name, for entries whose target is ``"package:path/in/package"``.
 
         Raises:
-            PluginError: as :meth:`find`; or the file is not in the installed package.
+            PluginError: as `find`; or the file is not in the installed package.
         """
         offer = self.find(kind, name)
         package, _, inside = offer.entry.target.partition(":")

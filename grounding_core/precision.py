@@ -52,14 +52,14 @@ register_module_parameter_registration_hook(_on_meta)  # type: ignore[arg-type] 
 def filled_later() -> bool:
     """Whether modules made now are for shapes only, or filled by a checkpoint: no other weights are wanted.
 
-    True in :func:`empty_parameters` and on PyTorch's meta device.
+    True in `empty_parameters` and on PyTorch's meta device.
     """
     return nn.LayerNorm(1).weight.is_meta  # draws no random numbers
 
 
 @contextmanager
 def read_in(precision: str, floats: str) -> Iterator[None]:
-    """Networks that transformers reads in here come in this number type; see :func:`reading_options`."""
+    """Networks that transformers reads in here come in this number type; see `reading_options`."""
     token = _READING.set((precision, floats))
     try:
         yield
@@ -68,7 +68,7 @@ def read_in(precision: str, floats: str) -> Iterator[None]:
 
 
 def reading_options() -> dict[str, Any]:
-    """What ``from_pretrained`` of a network gets for the number type of :func:`read_in`.
+    """What ``from_pretrained`` of a network gets for the number type of `read_in`.
 
     With int8 and nf4 transformers quantises tensor by tensor, so that the network is never there in full.
     """

@@ -39,7 +39,7 @@ def save_pretrained(
         report: a ``report.json`` of the benchmarks whose numbers the card shall show.
 
     Returns:
-        The folder; :func:`grounding_core.load` takes it.
+        The folder; `grounding_core.load` takes it.
 
     Raises:
         GroundingError: a file that the recipe points at is gone, or the report can't be read.
@@ -107,7 +107,7 @@ def push_folder(folder: str | Path, repo: str, *, private: bool | None = None, m
     """Upload a saved model to the hub, under the account that is logged in there.
 
     Args:
-        folder: from :func:`save_pretrained`.
+        folder: from `save_pretrained`.
         repo: ``owner/name``; made if it is missing.
         private: only for a repository that is made now; None: as the account is set.
         message: of the commit.

@@ -22,7 +22,7 @@ def recompute_layers(layers: Iterable[nn.Module], argument: str) -> None:
 
     Args:
         layers: in their order; each takes hidden states first.
-        argument: by which they take the cache, a :class:`transformers.DynamicCache`.
+        argument: by which they take the cache, a `transformers.DynamicCache`.
     """
     for index, layer in enumerate(layers):
         layer.forward = _again(layer.forward, index, argument)

@@ -144,7 +144,7 @@ def stack_sheets(sheets: Sequence[Image.Image]) -> Image.Image:
 def save_answer(answer: GroundedText, video: Video, out_dir: str | Path, *, title: str = "") -> Path:
     """Write an answer as a folder, which appears when it is complete and replaces an earlier answer.
 
-    The folder holds ``answer.json`` (see :func:`grounding_core.serial.to_json`, and ``video``: source,
+    The folder holds ``answer.json`` (see `grounding_core.serial.to_json`, and ``video``: source,
     frames, size, fps), ``masks/<track>/<frame>.png`` (0 or 255, one a frame), ``overlay.mp4`` and
     ``sheet.png``.
 
@@ -188,7 +188,7 @@ def save_answer(answer: GroundedText, video: Video, out_dir: str | Path, *, titl
 
 
 def check_folder(out_dir: str | Path) -> None:
-    """Refuse a folder that :func:`save_answer` must not replace or can't write, before there is an answer.
+    """Refuse a folder that `save_answer` must not replace or can't write, before there is an answer.
 
     Raises:
         GroundingError: it holds anything but an earlier answer, or is in no folder that may be written to.

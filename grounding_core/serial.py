@@ -29,7 +29,7 @@ def to_json(answer: GroundedText) -> dict[str, Any]:
 
 
 def from_json(data: Mapping[str, Any]) -> GroundedText:
-    """The answer that :func:`to_json` wrote.
+    """The answer that `to_json` wrote.
 
     Raises:
         GroundingError: the object is not an answer, or its parts contradict each other.

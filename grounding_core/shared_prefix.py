@@ -28,7 +28,7 @@ ROOM = 64
 
 
 class Arrival:
-    """Whether what a layer's cache gave out last has come to :func:`attend`."""
+    """Whether what a layer's cache gave out last has come to `attend`."""
 
     came = True
 
@@ -52,7 +52,7 @@ class FollowingLayer(DynamicLayer):
     def marked(
         self, keys: Any, values: Any, prefix: tuple[Tensor, Tensor], counts: tuple[int, ...]
     ) -> tuple[Tensor, Tensor]:
-        """The rows' own keys and values, both marked with the prefixes' for :func:`attend`."""
+        """The rows' own keys and values, both marked with the prefixes' for `attend`."""
         self.arrival.came = False
         keys.shared_prefix = values.shared_prefix = Followed(*prefix, counts, self.arrival)
         return keys, values
@@ -67,7 +67,7 @@ class SharedLayer(FollowingLayer):
         self.length = 0
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """See :class:`transformers.cache_utils.DynamicLayer`; writes in place, grows by whole blocks."""
+        """See `transformers.cache_utils.DynamicLayer`; writes in place, grows by whole blocks."""
         end = self.length + key_states.shape[-2]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
@@ -101,7 +101,7 @@ class TaughtLayer(FollowingLayer):
         self.counts = counts
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """See :class:`transformers.cache_utils.DynamicLayer`; the rows' keys are given back, not kept."""
+        """See `transformers.cache_utils.DynamicLayer`; the rows' keys are given back, not kept."""
         return self.marked(key_states, value_states, (self.keys, self.values), self.counts)
 
 
@@ -122,7 +122,7 @@ def teach(cache: Cache, counts: Sequence[int]) -> Cache:
 
 
 def all_came(cache: Cache) -> bool:
-    """Whether what layers of followed prefixes gave out last came to :func:`attend`, marks and all."""
+    """Whether what layers of followed prefixes gave out last came to `attend`, marks and all."""
     return all(layer.arrival.came for layer in cache.layers if isinstance(layer, FollowingLayer))
 
 
@@ -134,7 +134,7 @@ def attend(
     Args:
         module: a layer's attention.
         query: (n, heads, q, d).
-        key: (n, key heads, s, d), marked by a :class:`FollowingLayer`.
+        key: (n, key heads, s, d), marked by a `FollowingLayer`.
         value: likewise.
         attention_mask: added to the scores; with a prefix of m tokens (n, 1, q, m + s), or (n, 1, q, s)
             where all of the prefix is seen; with several prefixes (1, 1, q, s).
@@ -173,7 +173,7 @@ def _mark(key: Tensor, value: Tensor) -> Followed | None:
 def _together(
     query: Tensor, key: Tensor, value: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scaling: float
 ) -> Tensor:
-    """Rows (n, ...) that follow one prefix (key heads, m, d): what :func:`attend` returns of them."""
+    """Rows (n, ...) that follow one prefix (key heads, m, d): what `attend` returns of them."""
     n, heads, q, d = query.shape
     groups, m, s, width = key.shape[1], keys.shape[-2], key.shape[-2], values.shape[-1]
     # (rows, key heads, queries, d): all heads and tokens of a row that look at one key head.

@@ -263,7 +263,7 @@ def joined(parts: Iterable[Stored]) -> Stored:
 
 
 def split(stored: Stored, count: int) -> list[Stored]:
-    """What :func:`joined` put together, in equal parts."""
+    """What `joined` put together, in equal parts."""
     shape = (stored.shape[0] // count, *stored.shape[1:])
 
     def part(index: int) -> Callable[[], Tensor]:

@@ -23,7 +23,7 @@ class Marks(Step):
     """Every phrase points at objects that exist, every object is mentioned or declared left out."""
 
     def check(self, answer: str, item: Item, view: View, *, all_named: bool = True) -> Checked:
-        """See :class:`benchmarks.annotate.steps.Checker`."""
+        """See `benchmarks.annotate.steps.Checker`."""
         del view
         left = tuple(int(id) for line in _LEFT_OUT.findall(answer) for id in re.findall(r"\d+", line))
         words = " ".join(_LEFT_OUT.sub("", answer).split())
@@ -76,7 +76,7 @@ class Fits(Step):
         return f"Fits by {self._config.model.type}"
 
     def check(self, answer: str, item: Item, view: View, *, all_named: bool = True) -> Checked:
-        """See :class:`benchmarks.annotate.steps.Checker`."""
+        """See `benchmarks.annotate.steps.Checker`."""
         found = self._marks.check(answer, item, view, all_named=all_named)
         if found.problems or found.caption is None:
             return found

@@ -43,7 +43,7 @@ class GrabCut(Step):
         self._rounds = config.rounds
 
     def tracks(self, video: Video, things: Sequence[Thing]) -> list[MaskTrack]:
-        """See :class:`benchmarks.annotate.steps.MaskMaker`; sparse boxes are followed both ways."""
+        """See `benchmarks.annotate.steps.MaskMaker`; sparse boxes are followed both ways."""
         found = {}
         for thing in things:
             if thing.sparse and thing.boxes:

@@ -24,7 +24,7 @@ class Filled(Step):
     """The boxes themselves; a box stands still where a track is asked for from one frame."""
 
     def tracks(self, video: Video, things: Sequence[Thing]) -> list[MaskTrack]:
-        """See :class:`benchmarks.annotate.steps.MaskMaker`."""
+        """See `benchmarks.annotate.steps.MaskMaker`."""
         return through(fill, video, things)
 
     def redraw(self, video: Video, frame: int, prompts: SpatialPrompts) -> MaskTrack:
@@ -66,7 +66,7 @@ class Decoder(Step):
         return self._config.named
 
     def tracks(self, video: Video, things: Sequence[Thing]) -> list[MaskTrack]:
-        """See :class:`benchmarks.annotate.steps.MaskMaker`."""
+        """See `benchmarks.annotate.steps.MaskMaker`."""
         self._masker = self._masker or masker(self._config.named)
         return through(self._masker, video, things)
 
@@ -94,7 +94,7 @@ class Tracker(Step):
         return self._config.named
 
     def tracks(self, video: Video, things: Sequence[Thing]) -> list[MaskTrack]:
-        """See :class:`benchmarks.annotate.steps.MaskMaker`."""
+        """See `benchmarks.annotate.steps.MaskMaker`."""
         network = self._load()
         scene, found = network.open(video), {}
         groups: dict[int, list[Thing]] = {}
@@ -111,7 +111,7 @@ class Tracker(Step):
         return [found.get(thing.id) or MaskTrack(thing.id, video.size, empty) for thing in things]
 
     def redraw(self, video: Video, frame: int, prompts: SpatialPrompts) -> MaskTrack:
-        """See :class:`benchmarks.annotate.steps.MaskMaker`."""
+        """See `benchmarks.annotate.steps.MaskMaker`."""
         scene = self._load().open(video)
         (masks,) = self._follow(scene, len(video), frame, prompts)
         return MaskTrack(0, video.size, tuple(masks))

@@ -98,7 +98,7 @@ def annotate(
     the step in hand.
 
     Args:
-        source: from :func:`benchmarks.annotate.sources.find`.
+        source: from `benchmarks.annotate.sources.find`.
         config: how.
         out: data root to write ``video_gcg/`` below, with ``annotate-<split>.json`` (manifest) and
             ``annotate-<split>.aside.jsonl`` (what could not be used, and why).

@@ -48,7 +48,7 @@ class ByMasks(Step):
         self._config = config
 
     def ask(self, item: Item, caption: Caption, view: View, checker: Checker, notes: Notes) -> list[Triplet]:
-        """See :class:`benchmarks.annotate.steps.Questioner`."""
+        """See `benchmarks.annotate.steps.Questioner`."""
         notes.add("questions", self)
         phrases = _phrases(caption)
         tracks = {id: view.tracks[id] for id in phrases}
@@ -237,7 +237,7 @@ class _Written(Spoken):
     options: WrittenOptions
 
     def ask(self, item: Item, caption: Caption, view: View, checker: Checker, notes: Notes) -> list[Triplet]:
-        """See :class:`benchmarks.annotate.steps.Questioner`."""
+        """See `benchmarks.annotate.steps.Questioner`."""
         messages = writing.questions(item, marked(caption), self.options.count)
         good: dict[str, Triplet] = {}
         for _ in range(self.options.tries):

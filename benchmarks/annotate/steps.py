@@ -175,7 +175,7 @@ def build(step: str, part: Part) -> Any:
 
 
 def component(kind: Kind, part: Part, path: str) -> Any:
-    """A component of any kind that is constructed with its ``Config`` alone; see :func:`configured`."""
+    """A component of any kind that is constructed with its ``Config`` alone; see `configured`."""
     found, config = configured(kind, part, path)
     return found(config)
 

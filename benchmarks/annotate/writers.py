@@ -54,7 +54,7 @@ class Lister(Step):
         refused: Sequence[tuple[str, Sequence[str]]],
         notes: Notes,
     ) -> str:
-        """See :class:`benchmarks.annotate.steps.Composer`."""
+        """See `benchmarks.annotate.steps.Composer`."""
         notes.add("compose", self)
         if item.draft is not None:
             return marked(item.draft)

@@ -103,7 +103,7 @@ def audit(
     """Look at every sample.
 
     Args:
-        questions: from :func:`named` or :func:`below`.
+        questions: from `named` or `below`.
         videos: at most so many of each split; None looks at all.
         progress: told as videos are finished.
         image_text: compares phrases with what is seen of their objects; None leaves that out.

@@ -127,7 +127,7 @@ def phrases_of(sample: Sample, truth: Truth) -> Iterator[tuple[str, MaskTrack]]:
 
 
 def readable(sample: Sample) -> list[tuple[str, MaskTrack]]:
-    """:func:`phrases_of` of a sample as it lies; none where its truth can't be read."""
+    """`phrases_of` of a sample as it lies; none where its truth can't be read."""
     try:
         return list(phrases_of(sample, sample.load_truth()))
     except GroundingError:  # the audit says so where it comes to this sample

@@ -26,7 +26,7 @@ def page(audited: Sequence[Audited], samples: Mapping[Key, Sample]) -> str:
     """The whole page; it loads nothing else.
 
     Args:
-        audited: from :func:`benchmarks.audit.auditing.audit`.
+        audited: from `benchmarks.audit.auditing.audit`.
         samples: where the pictures come from.
     """
     worst = ranked(audited)

@@ -32,7 +32,7 @@ def plant(sample: Sample, kind: str, rng: Rng, phrases: Sequence[str] = ()) -> S
 
     Args:
         sample: a question with masks; its truth is read.
-        kind: one of :func:`kinds`.
+        kind: one of `kinds`.
         rng: the only source of chance.
         phrases: of other samples, one of which becomes a wrong one.
     """

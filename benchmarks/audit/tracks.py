@@ -133,7 +133,7 @@ def jumping(subject: Subject) -> Iterator[Fault]:
 
 
 def jumping_boxes(boxes: Mapping[int, Box], annotated: Sequence[int]) -> Iterator[Fault]:
-    """As :func:`jumping`, for a track of boxes."""
+    """As `jumping`, for a track of boxes."""
     frames = [frame for frame in annotated if frame in boxes]
     if not frames:
         return

@@ -108,7 +108,7 @@ def make(
     Args:
         folder: of the split.
         jobs: video -> what to make; may raise GroundingError, which leaves that video out.
-        decoder: see :func:`masker`.
+        decoder: see `masker`.
         progress: told as videos are finished.
 
     Raises:
@@ -177,7 +177,7 @@ def load_decoder(text: str) -> Any:
     """The mask decoder that a user names, ready to track, on the GPU if there is one.
 
     Args:
-        text: as for :func:`masker`, without ``box``.
+        text: as for `masker`, without ``box``.
 
     Raises:
         GroundingError: there is none, its options are wrong, or its weights do not fit.

@@ -31,7 +31,7 @@ def samples_of(
 
     Args:
         path: the file that ``videos`` come from, for messages.
-        videos: as :func:`read_videos`.
+        videos: as `read_videos`.
         samples: makes the samples of one video from its name and entry.
 
     Raises:

@@ -56,7 +56,7 @@ class HCSTVG(Dataset):
         ]
 
     def prepare(self, split: str, *, decoder: str | None = None, progress: Progress | None = None) -> None:
-        """Make the processed annotations of the published ones; see :mod:`.prepare_tubes`."""
+        """Make the processed annotations of the published ones; see `.prepare_tubes`."""
         base = protocol_of(split)[0]
         videos = first_of(self.root, VIDEOS)
         prepare_tubes.hcstvg(self.root, videos, base, annotation_file(self.root, base), progress)

@@ -115,7 +115,7 @@ def object_track(folder: Path, names: Sequence[str], label: int, source: str) ->
     """The track of one label; never visible where no frame shows it.
 
     Raises:
-        DataError: as :func:`label_tracks`.
+        DataError: as `label_tracks`.
     """
     tracks = label_tracks(folder, tuple(names), source)
     return tracks.get(label, tracks[BACKGROUND])

@@ -90,7 +90,7 @@ class TubeGCG(Dataset):
         """Video -> frames and boxes of what its caption names, read when it is called."""
 
     def prepare(self, split: str, *, decoder: str | None = None, progress: Progress | None = None) -> None:
-        """Make frames and masks of every caption's video; see :func:`benchmarks.datasets.box_masks.make`."""
+        """Make frames and masks of every caption's video; see `benchmarks.datasets.box_masks.make`."""
         base = split.removesuffix(FIRST_ONLY)
         captions = caption_files(self.root / self.folder / f"{base}_captions", SOURCE)
         jobs = self.jobs(base, {path.stem: path for path in captions})

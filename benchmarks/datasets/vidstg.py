@@ -54,7 +54,7 @@ class VidSTG(Dataset):
         ]
 
     def prepare(self, split: str, *, decoder: str | None = None, progress: Progress | None = None) -> None:
-        """Make the processed annotations of VidSTG's and VidOR's; see :mod:`.prepare_tubes`."""
+        """Make the processed annotations of VidSTG's and VidOR's; see `.prepare_tubes`."""
         base = protocol_of(split)[0]
         prepare_tubes.vidstg(self.root, base, annotation_file(self.root, base), progress)
 

@@ -108,7 +108,7 @@ class CaptionScorer:
         self._memory = Memory(memory)
 
     def meteor_statistics(self, pairs: Sequence[Pair]) -> FloatArray:
-        """Counts (n, 23) of :func:`benchmarks.metrics.meteor.statistics`."""
+        """Counts (n, 23) of `benchmarks.metrics.meteor.statistics`."""
         keys = [_key(pair) for pair in pairs]
         known = self._memory.known
         missing = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in known}

@@ -1,7 +1,7 @@
 """CLAIR (Chan et al. 2023): a language model rates a caption against its references.
 
 The prompt is the one published with the metric, and replies are read as VideoGLaMM's ``utils/clair.py``
-(6b15b1e) reads them. Who is asked is the business of :mod:`benchmarks.metrics.endpoint`.
+(6b15b1e) reads them. Who is asked is the business of `benchmarks.metrics.endpoint`.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def rate_official(ask: Callable[[], str]) -> Rating:
 
 
 def rate(ask: Callable[[], str]) -> Rating:
-    """As :func:`rate_official`, but a score that is no finite number is asked for again."""
+    """As `rate_official`, but a score that is no finite number is asked for again."""
     for _ in range(TRIES):
         try:
             rating = read_reply(ask())

@@ -112,7 +112,7 @@ def matches_official(
 def matches_corrected(
     ious: npt.ArrayLike, texts: npt.ArrayLike, *, min_iou: float = MIN_IOU, min_text: float = MIN_TEXT
 ) -> list[tuple[int, int]]:
-    """As :func:`matches_official`, but pairs below a threshold are passed over, and two empty tubes agree."""
+    """As `matches_official`, but pairs below a threshold are passed over, and two empty tubes agree."""
     table, words = np.array(ious, dtype=np.float64), np.asarray(texts, dtype=np.float64)
     if table.size == 0:
         return []

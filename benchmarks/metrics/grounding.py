@@ -119,7 +119,7 @@ def tube_scores(
         predicted: predicted boxes by frame; a frame without one overlaps nothing.
         predicted_moment: None scores tIoU and vIoU 0.
         frames: the frames that are looked at.
-        iou: of a true and a predicted box; TubeDETR's own is :func:`box_iou_official`.
+        iou: of a true and a predicted box; TubeDETR's own is `box_iou_official`.
 
     vIoU adds the box IoU of the frames in both moments and divides by the number of frames in either;
     gt_vIoU is the mean box IoU over the frames of the true moment.
@@ -191,7 +191,7 @@ def videoglamm_scores(
     Args:
         truth: true boxes by frame.
         moment: first and last frame of the truth, both **inclusive**.
-        predicted: boxes of :func:`videoglamm_box` by frame.
+        predicted: boxes of `videoglamm_box` by frame.
         predicted_moment: first and last frame, both **inclusive**.
         frames: all sampled frames.
     """

@@ -34,7 +34,7 @@ def statistics(pairs: Sequence[Pair], modules: Sequence[str] = MODULES) -> Float
 
     Args:
         pairs: tokenised candidates and references.
-        modules: the matchers used, the first few of :data:`MODULES`.
+        modules: the matchers used, the first few of `MODULES`.
 
     Raises:
         GroundingError: Java or pycocoevalcap is missing, or the program failed.

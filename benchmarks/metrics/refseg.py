@@ -49,7 +49,7 @@ def frame_scores(
         truth: true mask.
         predicted: predicted mask.
         void: pixels that count as background in both.
-        bound_th: tolerance, see :func:`tolerance`.
+        bound_th: tolerance, see `tolerance`.
     """
     radius = tolerance((truth.shape[0], truth.shape[1]), bound_th)
     if void is not None:

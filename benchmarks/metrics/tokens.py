@@ -32,7 +32,7 @@ def tokenize_official(texts: Sequence[str]) -> list[str]:
     Every other kind starts a new line, so that all captions behind it are shifted by one.
 
     Raises:
-        GroundingError: as :func:`tokenize`.
+        GroundingError: as `tokenize`.
     """
     return _tokenize([text.replace("\n", " ") for text in texts])
 

@@ -108,7 +108,7 @@ def score_once(samples: int, frames: int, workers: int, folder: Path) -> dict[st
 
 
 def measure_apart(samples: int, frames: int, workers: int) -> dict[str, Any]:
-    """:func:`score_once` in a fresh process, whose peak is its own."""
+    """`score_once` in a fresh process, whose peak is its own."""
     folder = tempfile.mkdtemp()
     code = (
         "import json, pathlib; from benchmarks.perf.score_memory import score_once; "

@@ -14,7 +14,7 @@ from benchmarks.scores import MODEL
 Value = Mapping[str, float | None]
 
 Samples = tuple[str, Mapping[str, str]]
-"""A shelf, and what :func:`benchmarks.report.browser.link` shows of it."""
+"""A shelf, and what `benchmarks.report.browser.link` shows of it."""
 
 
 @dataclass(frozen=True)

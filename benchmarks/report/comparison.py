@@ -119,7 +119,7 @@ def page(found: Mapping[str, Any], shelves: Mapping[str, browser.Shelf], megabyt
     """The comparison as one HTML file that loads nothing else, in parts.
 
     Args:
-        found: what :func:`benchmarks.compare.comparison` found.
+        found: what `benchmarks.compare.comparison` found.
         shelves: label of a result -> samples to browse; a result without them has tables only.
         megabytes: room for the samples' films.
     """

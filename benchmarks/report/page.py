@@ -1,6 +1,6 @@
 """The report as one HTML file that loads nothing else: no script, no font, no picture from outside.
 
-Summary, tables and charts are plain HTML; the samples are :mod:`benchmarks.report.browser`'s.
+Summary, tables and charts are plain HTML; the samples are `benchmarks.report.browser`'s.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def page(
     """The whole page, in parts.
 
     Args:
-        report: as :func:`benchmarks.report.build.build` made it.
+        report: as `benchmarks.report.build.build` made it.
         scores: what it was made from, for the samples.
         megabytes: room for the samples' films.
     """

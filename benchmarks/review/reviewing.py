@@ -48,7 +48,7 @@ class Review:
     """Items and the changes made to them; any number of threads may use it.
 
     Args:
-        questions: what is reviewed, from :mod:`benchmarks.audit.auditing`.
+        questions: what is reviewed, from `benchmarks.audit.auditing`.
         out: folder of ``changes.jsonl``.
         findings: ``findings.jsonl`` of an audit of the same data; None: in the data's own order.
 
@@ -139,7 +139,7 @@ class Review:
             who: did it.
             by: the program.
             caption: with its marks; None or blank says nothing.
-            verdict: one of :data:`~benchmarks.review.changes.VERDICTS`; None says nothing.
+            verdict: one of `benchmarks.review.changes.VERDICTS`; None says nothing.
 
         Raises:
             ReviewError: the caption names unknown objects.

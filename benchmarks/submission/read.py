@@ -35,7 +35,7 @@ def read(format: str, path: Path, samples: Sequence[Sample], whole: Sequence[Sam
     """A prediction for every sample, as the file tells; an error for one that it lacks or gets wrong.
 
     Args:
-        format: one of :data:`benchmarks.submission.write.FORMATS`.
+        format: one of `benchmarks.submission.write.FORMATS`.
         path: the file or folder.
         samples: what was asked.
         whole: all samples of the split, by which objects are numbered.
@@ -55,7 +55,7 @@ def read(format: str, path: Path, samples: Sequence[Sample], whole: Sequence[Sam
 
 
 def digest(format: str, path: Path) -> str:
-    """A hash of what :func:`read` reads."""
+    """A hash of what `read` reads."""
     if format in LAYOUTS:
         with opened(path) as archive:
             return archive.digest()

@@ -20,7 +20,7 @@ from grounding_core.plugins import registry
 from grounding_core.types import GroundedText
 
 Counts = dict[str, tuple[float, ...]]
-"""Measure -> counts of one sample, for :attr:`benchmarks.stats.Measure.finish`."""
+"""Measure -> counts of one sample, for `benchmarks.stats.Measure.finish`."""
 
 TextPair = tuple[str, str]
 """Candidate and reference caption."""
@@ -88,10 +88,10 @@ class Task(ABC):
         return (*self.measures, *(measure for metric in self.metrics for measure in metric.measures))
 
     def score(self, answer: GroundedText | None, truth: Truth) -> Judgement:
-        """:meth:`judge`, with the counts of the plugins' metrics added.
+        """`judge`, with the counts of the plugins' metrics added.
 
         Raises:
-            GroundingError: as :meth:`judge`.
+            GroundingError: as `judge`.
         """
         judged = self.judge(answer, truth)
         if not self.metrics:

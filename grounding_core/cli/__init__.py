@@ -97,14 +97,14 @@ def _options(
 def main() -> None:
     """Run the command line; the only place where errors become lines and exit codes.
 
-    Exit codes: 1 for a :class:`GroundingError` (one line on stderr, no traceback), 2 for wrong usage,
+    Exit codes: 1 for a `GroundingError` (one line on stderr, no traceback), 2 for wrong usage,
     130 for Ctrl-C. Any other exception is a bug and shows its traceback.
     """
     run(app)
 
 
 def run(command: typer.Typer) -> None:
-    """Run a command line with the exit codes of :func:`main`."""
+    """Run a command line with the exit codes of `main`."""
     try:
         command()
     except GroundingError as error:

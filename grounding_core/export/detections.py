@@ -38,6 +38,6 @@ def to_supervision(answer: GroundedText, frame: int) -> Any:
 
 
 def detections(answer: GroundedText) -> Iterator[Any]:
-    """:func:`to_supervision` of every frame, for its annotators and sinks."""
+    """`to_supervision` of every frame, for its annotators and sinks."""
     length = len(answer.tracks[0]) if answer.tracks else 0
     return (to_supervision(answer, frame) for frame in range(length))

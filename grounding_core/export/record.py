@@ -101,7 +101,7 @@ def label(answer: GroundedText, track: MaskTrack) -> str:
 
 
 def labels(record: Record) -> dict[int, str]:
-    """:func:`label` of each track, by its id."""
+    """`label` of each track, by its id."""
     return {track.id: label(record.answer, track) for track in record.answer.tracks}
 
 
@@ -123,7 +123,7 @@ def frame_files(records: Sequence[Record]) -> list[list[str]]:
 
 
 def write_frames(records: Sequence[Record], folder: Path) -> int:
-    """Write the frames as :func:`frame_files` names them, beside a ``source.json`` that says of what.
+    """Write the frames as `frame_files` names them, beside a ``source.json`` that says of what.
 
     A video whose frames are all there, and that was not changed since, is not read again.
 

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class BoxPrompts(Protocol):
-    """A :class:`~grounding_core.interfaces.mask_decoder.MaskDecoder` that also takes boxes."""
+    """A `grounding_core.interfaces.mask_decoder.MaskDecoder` that also takes boxes."""
 
     def track_boxes(self, scene: Any, boxes: Sequence[Mapping[int, Box]]) -> Iterator[Tensor]:
         """Logits (k, H, W) of each frame in order, at the frame's own size; masks are logits > 0.
 
         Args:
-            scene: from :meth:`MaskDecoder.open`.
+            scene: from `MaskDecoder.open`.
             boxes: for each of k objects, frame -> box (x0, y0, x1, y1) in pixels, edges exclusive. In frames
                 without a box an object has no mask: all its logits are below 0.
 

@@ -21,7 +21,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def matches(pattern: str, key: str) -> bool:
-    """True if a key has the form of a pattern; see :class:`Rule`."""
+    """True if a key has the form of a pattern; see `Rule`."""
     return _pattern(pattern).fullmatch(key) is not None
 
 

@@ -141,7 +141,7 @@ class Dataset(ABC):
         return ()
 
     def prepare(self, split: str, *, decoder: str | None = None, progress: Progress | None = None) -> None:
-        """Convert what was downloaded to what :meth:`samples` reads; what is there already is kept.
+        """Convert what was downloaded to what `samples` reads; what is there already is kept.
 
         Args:
             split: one of ``splits``.

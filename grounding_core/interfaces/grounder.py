@@ -30,7 +30,7 @@ def ask(
 
     Args:
         model: who is asked.
-        context: what :func:`opened` gave.
+        context: what `opened` gave.
         query: the question.
         history: earlier turns; read by a model that ``converses``, others owe answers alone.
         told: is told of the text while it is written, by the same models.

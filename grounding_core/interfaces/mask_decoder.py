@@ -17,7 +17,7 @@ class MaskDecoder(nn.Module, Configured):
     """Construct with the validated config alone.
 
     Class attributes:
-        has_image_map: whether :meth:`image_map` gives features.
+        has_image_map: whether `image_map` gives features.
     """
 
     has_image_map: ClassVar[bool] = False
@@ -37,7 +37,7 @@ class MaskDecoder(nn.Module, Configured):
         """Logits (k, H, W) of each frame in order, at the frame's own size; masks are logits > 0.
 
         Args:
-            scene: from :meth:`open`.
+            scene: from `open`.
             prompts: (k, p, dp) with k >= 1.
 
         Memory does not grow with the number of frames.

@@ -57,7 +57,7 @@ class SpatialPrompts:
 
 @runtime_checkable
 class Propagation(Protocol):
-    """A :class:`~grounding_core.interfaces.mask_decoder.MaskDecoder` that is pointed at objects in one frame
+    """A `grounding_core.interfaces.mask_decoder.MaskDecoder` that is pointed at objects in one frame
     and finds them in all."""
 
     def propagate(self, scene: Any, prompts: SpatialPrompts, frame: int = 0) -> Iterator[tuple[int, Tensor]]:
@@ -67,7 +67,7 @@ class Propagation(Protocol):
         backwards. Memory does not grow with the number of frames.
 
         Args:
-            scene: from :meth:`MaskDecoder.open`.
+            scene: from `MaskDecoder.open`.
             prompts: of k >= 1 objects.
             frame: the frame they are in.
         """

@@ -29,7 +29,7 @@ def write_plugin(name: str, role: str, folder: Path | None = None) -> Path:
 
     Args:
         name: what recipes call the component: lower-case letters, digits, ``_``, beginning with a letter.
-        role: a key of :data:`ROLES`.
+        role: a key of `ROLES`.
         folder: where; None is ``./grounding-NAME``. It must not exist.
 
     Returns:

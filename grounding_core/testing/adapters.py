@@ -22,7 +22,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 
 class VisionAdapterConformance(ComponentConformance):
-    """A :class:`~grounding_core.interfaces.adapters.VisionAdapter`.
+    """A `grounding_core.interfaces.adapters.VisionAdapter`.
 
     Class attributes:
         sources: encoders it must fit behind; the first is used where one is enough.
@@ -87,7 +87,7 @@ class VisionAdapterConformance(ComponentConformance):
 
 
 class PromptAdapterConformance(ComponentConformance):
-    """A :class:`~grounding_core.interfaces.adapters.PromptAdapter`.
+    """A `grounding_core.interfaces.adapters.PromptAdapter`.
 
     Class attributes:
         targets: decoders it must fit before; the first is used where one is enough.

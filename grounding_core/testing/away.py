@@ -68,7 +68,7 @@ def away() -> Iterator[torch.device]:
 class Recording(TorchDispatchMode):
     """Refuses what can't be recorded as a CUDA graph: to wait for numbers, and to send some.
 
-    Entered within :func:`away`.
+    Entered within `away`.
     """
 
     def __torch_dispatch__(

@@ -96,7 +96,7 @@ class ComponentConformance(EntryConformance):
     @classmethod
     @abstractmethod
     def construct(cls, config: Any) -> nn.Module:
-        """The component as :func:`grounding_core.compose.build` makes it."""
+        """The component as `grounding_core.compose.build` makes it."""
 
     @classmethod
     def outline(cls, config: Any) -> nn.Module:
@@ -107,7 +107,7 @@ class ComponentConformance(EntryConformance):
     def train_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
         """Everything that losses are computed from, for the same small inputs each time.
 
-        Inputs are where the part's weights are: :func:`device_of`.
+        Inputs are where the part's weights are: `device_of`.
         """
 
     def answer_outputs(self, part: nn.Module, config: Any) -> Sequence[Tensor]:
@@ -137,7 +137,7 @@ class ComponentConformance(EntryConformance):
                 self.close(first, again)
 
     def test_computes_where_its_weights_are(self, config: Any) -> None:
-        """As it must on a GPU; see :func:`grounding_core.testing.away.away`, which needs none."""
+        """As it must on a GPU; see `grounding_core.testing.away.away`, which needs none."""
         part = self.make(config)
 
         def outputs() -> list[Tensor]:

@@ -81,7 +81,7 @@ class FrameEncoderConformance(ComponentConformance):
 
 
 class ImageEncoderConformance(FrameEncoderConformance):
-    """An :class:`~grounding_core.interfaces.encoders.ImageEncoder`."""
+    """An `grounding_core.interfaces.encoders.ImageEncoder`."""
 
     kind: ClassVar[Kind] = "image_encoder"
     role = ImageEncoder
@@ -94,7 +94,7 @@ class ImageEncoderConformance(FrameEncoderConformance):
 
 
 class VideoEncoderConformance(FrameEncoderConformance):
-    """A :class:`~grounding_core.interfaces.encoders.VideoEncoder`."""
+    """A `grounding_core.interfaces.encoders.VideoEncoder`."""
 
     kind: ClassVar[Kind] = "video_encoder"
     role = VideoEncoder

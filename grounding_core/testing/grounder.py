@@ -27,9 +27,9 @@ QUERIES: Sequence[Query] = (
 
 
 class GrounderConformance(EntryConformance):
-    """A model behind the interface :class:`~grounding_core.interfaces.grounder.Grounder`.
+    """A model behind the interface `grounding_core.interfaces.grounder.Grounder`.
 
-    A composed model is tested by overriding :meth:`recipe` (and :meth:`make_options`, if it needs files).
+    A composed model is tested by overriding `recipe` (and `make_options`, if it needs files).
     """
 
     kind: ClassVar[Kind] = "model"
@@ -82,7 +82,7 @@ class GrounderConformance(EntryConformance):
         assert all(self.same(a, b) for a, b in zip(first, again, strict=True))
 
     def test_computes_where_it_is_put(self, model: Grounder, config: Any) -> None:
-        """As it must on a GPU; see :func:`grounding_core.testing.away.away`, which needs none."""
+        """As it must on a GPU; see `grounding_core.testing.away.away`, which needs none."""
         expected = model.ground(model.encode(video(4)), self.queries)
         with away() as device:
             there = self.on(str(device), config)

@@ -24,7 +24,7 @@ LONGEST = 6
 
 
 class LanguageModelConformance(ComponentConformance):
-    """A :class:`~grounding_core.interfaces.language_model.LanguageModel`.
+    """A `grounding_core.interfaces.language_model.LanguageModel`.
 
     Class attributes:
         texts: words that the tokenizer gives back as they were; the second is longer.
@@ -135,7 +135,7 @@ class LanguageModelConformance(ComponentConformance):
                 self.close(alone.states[0], together.states[index])
 
     def test_steps_of_fixed_shapes_give_the_same_answers(self, config: Any, visual: Tensor) -> None:
-        """:meth:`~grounding_core.interfaces.language_model.LanguageModel.use_cuda_graphs`."""
+        """`grounding_core.interfaces.language_model.LanguageModel.use_cuda_graphs`."""
         torch.manual_seed(0)
         lm = self.with_norm(config, "before").eval()
         with torch.no_grad():
@@ -217,7 +217,7 @@ class LanguageModelConformance(ComponentConformance):
 
     @pytest.mark.parametrize("way", ["recompute", "spread_weights"])
     def test_ways_to_save_memory_give_the_same_gradients(self, config: Any, visual: Tensor, way: str) -> None:
-        """Of :class:`~grounding_core.interfaces.language_model.LanguageModel`."""
+        """Of `grounding_core.interfaces.language_model.LanguageModel`."""
         found = []
         for saves in (False, True):
             torch.manual_seed(0)

@@ -26,7 +26,7 @@ def video(frames: int, height: int = 40, width: int = 56) -> Video:
 
 
 class MaskDecoderConformance(ComponentConformance):
-    """A :class:`~grounding_core.interfaces.mask_decoder.MaskDecoder`."""
+    """A `grounding_core.interfaces.mask_decoder.MaskDecoder`."""
 
     kind: ClassVar[Kind] = "mask_decoder"
     role = MaskDecoder

@@ -204,7 +204,7 @@ def collate(
 ) -> Batch:
     """Items to a batch: tokenised, right-padded, learning the answers only.
 
-    ``blind`` leaves the clips out; ``together``: see :class:`Batch`.
+    ``blind`` leaves the clips out; ``together``: see `Batch`.
 
     Frames for the masks are padded to the largest of the batch; what pads them teaches nothing.
     """

@@ -68,7 +68,7 @@ class Objective(nn.Module):
 
     @abstractmethod
     def collate(self, items: Sequence[Any]) -> Any:
-        """A batch for :meth:`forward`."""
+        """A batch for `forward`."""
 
     def ways(self, items: Sequence[Any]) -> frozenset[str]:
         """What of these is read in calls of its own; processes that share weights must all make the same."""

@@ -69,7 +69,7 @@ def ahead_map(
 
     Args:
         work: leaves Python's lock to others, as image libraries and tensors do.
-        items: as for :func:`ahead`.
+        items: as for `ahead`.
         threads: of ``work``; None: two, or one where there are but two cores, which the thread that makes
             the items needs as well.
         size: at most so many results wait to be taken.

@@ -20,7 +20,7 @@ class Video:
     """Frames with timestamps from a file, a folder, images or an array; decodes only what is asked for.
 
     A handle keeps no file open and no decoder running: it can be pickled, forked and used from
-    several threads, and many can exist at once. Make one with :meth:`open`.
+    several threads, and many can exist at once. Make one with `open`.
 
     Attributes:
         name: short label, e.g. the file's stem.

@@ -122,7 +122,7 @@ class AvDecoder:
         self._index = index
 
     def decode(self, indices: Sequence[int] | range) -> Iterator[Frame]:
-        """See :class:`grounding_core.video.containers.Decoder`."""
+        """See `grounding_core.video.containers.Decoder`."""
         if not len(indices):
             return
         for group in self._groups(indices):

@@ -61,7 +61,7 @@ class DecordDecoder:
             raise DecodeError(f"it sees other frames: {len(times)} instead of {len(index.timestamps)}")
 
     def decode(self, indices: Sequence[int] | range) -> Iterator[Frame]:
-        """See :class:`grounding_core.video.containers.Decoder`."""
+        """See `grounding_core.video.containers.Decoder`."""
         if not len(indices):
             return
         reader = _reader(self._path)

@@ -23,7 +23,7 @@ class Classes(Step):
     """Masks or boxes with class names: a file in the layout of YouTube-VIS or BURST."""
 
     def find(self, source: str, where: Where) -> Source:
-        """See :class:`benchmarks.annotate.steps.ObjectSource`."""
+        """See `benchmarks.annotate.steps.ObjectSource`."""
         path = Path(source)
         if where.frames is None:
             raise DataError(f"{source} names frames.", "Name the folder they lie below with --frames.")

@@ -21,7 +21,7 @@ class Expressions(Step):
     """Masks of a data set with referring expressions, e.g. MeViS; expressions of one object are merged."""
 
     def find(self, source: str, where: Where) -> Source:
-        """See :class:`benchmarks.annotate.steps.ObjectSource`."""
+        """See `benchmarks.annotate.steps.ObjectSource`."""
         return _of_samples(source, "refseg", where, lambda sample: sample.video_id, _of_expressions)
 
 
@@ -29,7 +29,7 @@ class Sentences(Step):
     """Boxes of a data set with sentences, e.g. VidSTG and HC-STVG: one item a moment."""
 
     def find(self, source: str, where: Where) -> Source:
-        """See :class:`benchmarks.annotate.steps.ObjectSource`."""
+        """See `benchmarks.annotate.steps.ObjectSource`."""
         return _of_samples(source, "grounding", where, _moment, _of_sentences)
 
 

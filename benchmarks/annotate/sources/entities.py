@@ -34,7 +34,7 @@ class Entities(Step):
     """Boxes with the words of a sentence that name them, one item a segment; the sentence is the draft."""
 
     def find(self, source: str, where: Where) -> Source:
-        """See :class:`benchmarks.annotate.steps.ObjectSource`."""
+        """See `benchmarks.annotate.steps.ObjectSource`."""
         path = Path(source)
         if where.frames is None:
             raise DataError(f"{source} names videos.", "Name the folder they lie in with --frames.")

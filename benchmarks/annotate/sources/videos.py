@@ -66,7 +66,7 @@ class Videos(Step):
         return self._config.recipe
 
     def find(self, source: str, where: Where) -> Source:
-        """See :class:`benchmarks.annotate.steps.ObjectSource`."""
+        """See `benchmarks.annotate.steps.ObjectSource`."""
         found = videos_in(Path(source))
         ids = [path.stem if path.is_file() else path.name for path in found]
         if len(set(ids)) < len(ids):  # a.mp4 beside a.mov

@@ -1,6 +1,6 @@
 """The page: a clip, questions, and answers whose phrases point at what plays.
 
-Importing it imports gradio, which then reads where to keep uploads: see :mod:`grounding_demo.hosting`.
+Importing it imports gradio, which then reads where to keep uploads: see `grounding_demo.hosting`.
 """
 
 from __future__ import annotations

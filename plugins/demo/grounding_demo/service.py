@@ -42,7 +42,7 @@ class Service:
         """The recipe asked for, or the default.
 
         Raises:
-            QueryError: it is not one of :attr:`recipes`. Files are never read by name.
+            QueryError: it is not one of `recipes`. Files are never read by name.
         """
         name = recipe or self.recipes[0]
         if name not in self.recipes:

@@ -30,7 +30,7 @@ class Session:
     """What a visitor sees.
 
     Attributes:
-        folder: its files; removed by :meth:`close`.
+        folder: its files; removed by `close`.
         video: the clip that is asked about.
         turns: questions and answers so far, as the page shows them.
     """
@@ -64,7 +64,7 @@ class Session:
         return cls(folder, video)
 
     def add(self, query: Query, answer: GroundedText, recipe: str) -> None:
-        """Note an answer; its files come with :meth:`save`."""
+        """Note an answer; its files come with `save`."""
         title = title_of(query)
         self.turns.append({"question": title, "recipe": recipe, "files": [], **to_json(answer)})
 

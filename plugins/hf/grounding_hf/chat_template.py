@@ -21,7 +21,7 @@ app = typer.Typer(add_completion=False)
 
 
 def prompts_of(tokenizer: Any, *, system: str | None = None) -> dict[str, str]:
-    """``layout`` and ``turn`` of a recipe's prompts (:class:`grounding_core.config.Prompts`).
+    """``layout`` and ``turn`` of a recipe's prompts (`grounding_core.config.Prompts`).
 
     Args:
         tokenizer: of transformers.

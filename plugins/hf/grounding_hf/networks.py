@@ -114,7 +114,7 @@ def load(network: Any, found: Any, config: NetworkConfig, *, what: str, **option
         found: its transformers config.
         config: of the component.
         what: name in errors.
-        options: for :func:`grounding_core.hub.from_pretrained`.
+        options: for `grounding_core.hub.from_pretrained`.
 
     Raises:
         CheckpointError: the weights can't be read, or belong to another network.

@@ -1,7 +1,7 @@
 """The converter of Sa2VA's decoder side (arXiv 2501.04001): SAM 2 fed by ``[SEG]`` states.
 
 What is made is the part of a recipe, and of its weights, from a ``[SEG]`` state to masks. Complete it with
-``extends``; the model as it is published is :class:`grounding_sa2va.model.Sa2va`.
+``extends``; the model as it is published is `grounding_sa2va.model.Sa2va`.
 """
 
 from __future__ import annotations

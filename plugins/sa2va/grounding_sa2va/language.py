@@ -94,7 +94,7 @@ class Language(CausalLM):
 
     @classmethod
     def spec(cls, config: Layout) -> LanguageSpec:
-        """See :meth:`grounding_core.interfaces.language_model.LanguageModel.spec`."""
+        """See `grounding_core.interfaces.language_model.LanguageModel.spec`."""
         found = described(config)
         return LanguageSpec(width=found.hidden_size, context=found.max_position_embeddings)
 

@@ -32,7 +32,7 @@ RULES = (
     rename("language_model.{x}", "language_model.network.{x}"),
     *DECODER_RULES,
 )
-"""Where each published weight goes in :class:`grounding_sa2va.model.Sa2va`."""
+"""Where each published weight goes in `grounding_sa2va.model.Sa2va`."""
 
 
 class Vision(BaseModel):

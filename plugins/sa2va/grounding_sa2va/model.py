@@ -78,7 +78,7 @@ class Sa2vaDecoder(Sam2Decoder):
 
 
 class Sa2va(GroundingModel):
-    """A :class:`~grounding_core.interfaces.grounder.Grounder` from the published folder as it is.
+    """A `grounding_core.interfaces.grounder.Grounder` from the published folder as it is.
 
     The first frames are seen by the language model, each between image marks of its own, and prompted in
     SAM 2, which tracks through the rest. A single image is cut into tiles.

@@ -108,7 +108,7 @@ class Looked:
 
 
 class FindThenTrack(nn.Module, Configured):
-    """A :class:`~grounding_core.interfaces.grounder.Grounder` of a finder and a tracker.
+    """A `grounding_core.interfaces.grounder.Grounder` of a finder and a tracker.
 
     Of the frames looked at, the one with the highest score decides: its objects are tracked both ways. An
     expression (``refer``) means all of them together; a question or statement is given back with the words

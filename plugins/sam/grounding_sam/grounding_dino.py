@@ -47,7 +47,7 @@ class GroundingDino(Finder):
         )
 
     def find(self, seen: Any, text: str, size: tuple[int, int]) -> list[Found]:
-        """See :meth:`Finder.find`. A text is closed by a full stop, as in training."""
+        """See `Finder.find`. A text is closed by a full stop, as in training."""
         asked = text if text.rstrip().endswith(".") else f"{text.rstrip()} ."
         tokens = self.tokenizer(
             [asked],

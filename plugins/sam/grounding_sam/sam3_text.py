@@ -38,7 +38,7 @@ class Sam3Detector(Finder):
         return [self.network.get_vision_features(pixel_values=frame[None]) for frame in pixels]
 
     def find(self, seen: Any, text: str, size: tuple[int, int]) -> list[Found]:
-        """See :meth:`Finder.find`; texts of more than 32 tokens are cut, as the network reads no more."""
+        """See `Finder.find`; texts of more than 32 tokens are cut, as the network reads no more."""
         tokens = self.tokenizer(
             [text], padding="max_length", truncation=True, max_length=TEXT_TOKENS, return_tensors="pt"
         ).to(self.network.device)

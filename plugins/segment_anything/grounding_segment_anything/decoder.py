@@ -114,7 +114,7 @@ class Sam1Decoder(MaskDecoder):
         return logits
 
     def forward(self, frames: Tensor, prompts: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`MaskDecoder.forward`; without carry-over, and the largest mask logit as visibility."""
+        """See `MaskDecoder.forward`; without carry-over, and the largest mask logit as visibility."""
         b, t = frames.shape[:2]
         features = self.image_features(frames.flatten(0, 1)).unflatten(0, (b, t))
         side = 4 * features.shape[-1]
@@ -139,7 +139,7 @@ class Sam1Decoder(MaskDecoder):
             yield self._at_frame_size(scene, logits)
 
     def track_boxes(self, scene: Scene[Tensor], boxes: Sequence[Mapping[int, Box]]) -> Iterator[Tensor]:
-        """See :class:`~grounding_core.interfaces.box_prompts.BoxPrompts`; each frame by itself."""
+        """See `grounding_core.interfaces.box_prompts.BoxPrompts`; each frame by itself."""
         height, width = scene.video.size
         resized = _resized(scene.video.size, self.size)
         for frame, features in enumerate(self._frames(scene)):

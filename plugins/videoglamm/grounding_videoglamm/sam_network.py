@@ -75,7 +75,7 @@ class SamNetwork(MaskDecoder):
         return self.features_of(self.prepared(frames))
 
     def prepared(self, frames: Tensor) -> Tensor:
-        """:meth:`pixels` of frames wherever they are, in the weights' number type."""
+        """`pixels` of frames wherever they are, in the weights' number type."""
         weight = self.network.no_memory_embedding
         return self.pixels(frames.to(weight.device), weight.dtype)
 
@@ -90,7 +90,7 @@ class SamNetwork(MaskDecoder):
         return Features((maps[0], maps[1]), maps[2], output.fpn_position_encoding[-1][:, :1])
 
     def image_map(self, frames: Tensor) -> Tensor:
-        """See :meth:`MaskDecoder.image_map`: the coarse features before memory."""
+        """See `MaskDecoder.image_map`: the coarse features before memory."""
         return self.without_memory(self.image_features(frames))
 
     def masks(

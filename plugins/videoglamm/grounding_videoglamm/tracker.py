@@ -131,7 +131,7 @@ class Tracker(SamNetwork):
         return DecoderSpec(width, config.prompt_tokens, tracks=config.mode == "memory")
 
     def forward(self, frames: Tensor, prompts: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
-        """See :meth:`MaskDecoder.forward`: framewise or by memory, as ``trained_by`` says."""
+        """See `MaskDecoder.forward`: framewise or by memory, as ``trained_by`` says."""
         if self.config.trained_by == "memory" and len(prompts):
             return self._trained_by_memory(frames, prompts, owner)
         t = frames.shape[1]
@@ -187,7 +187,7 @@ class Tracker(SamNetwork):
             yield self.at_frame_size(scene, strongest_piece(logits) if self.config.one_piece else logits)
 
     def track_boxes(self, scene: Scene[Features], boxes: Sequence[Mapping[int, Box]]) -> Iterator[Tensor]:
-        """See :class:`~grounding_core.interfaces.box_prompts.BoxPrompts`.
+        """See `grounding_core.interfaces.box_prompts.BoxPrompts`.
 
         Each frame with a box is decoded by itself, as SAM 2's video predictor does where every frame is
         prompted; the object counts as there, whatever the object score says.
@@ -240,7 +240,7 @@ class Tracker(SamNetwork):
     def propagate(
         self, scene: Scene[Features], prompts: SpatialPrompts, frame: int = 0
     ) -> Iterator[tuple[int, Tensor]]:
-        """See :class:`~grounding_core.interfaces.spatial_prompts.Propagation`; by memory, whatever the mode.
+        """See `grounding_core.interfaces.spatial_prompts.Propagation`; by memory, whatever the mode.
 
         The way back starts from the prompted frame again and remembers nothing of the way forward.
         """
