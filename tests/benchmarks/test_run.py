@@ -165,7 +165,7 @@ def test_named_samples_only(harness: Harness, command: tuple[str, ...]) -> None:
         (("--datasets", "sprites:tset", "--data-root", ""), "no split 'tset'", "train, val, test"),
         (("--datasets", "mevis:nowhere"), "meta_expressions.json is missing", "https://"),
         (("--datasets", "mevis", "--data-root", ""), "'mevis' is read from disk", "--data-root"),
-        (("--datasets", "vidstg"), "has samples for the task 'refseg'", "--datasets"),
+        (("--datasets", "vidstg"), "has samples for the task 'refseg'", "grounding plugins"),
         (("--ids", "clip0/9"), "sample 'clip0/9'", "look like 'clip0/0'"),
         (("--shuffle-seed", "1"), "--shuffle-seed draws", "--limit"),
         (("--data-root", "nowhere", "--datasets", "sprites"), "There is no folder", "--data-root"),
