@@ -54,31 +54,44 @@ def counts_of(rle: Mapping[str, Any] | None) -> bytes | None:
     return counts.encode("ascii") if isinstance(counts, str) else bytes(counts)
 
 
-def fits(counts: bytes, size: tuple[int, int]) -> bool:
-    """Whether counts are whole and cover a mask (H, W), which pycocotools looks at only as it decodes."""
-    runs = _runs(counts)
-    return min(runs, default=0) >= 0 and sum(runs) == size[0] * size[1]
+def runs_of(counts: bytes) -> list[int]:
+    """Lengths of the runs of compressed COCO counts, background first.
 
+    A character holds 5 bits, lowest first, and whether more follow; the last has the sign. From the fourth
+    run on, the difference to the last but one is stored. Source: rleFrString in pycocotools' maskApi.c.
 
-def _blank(counts: bytes, size: tuple[int, int]) -> bool:
-    return not any(_runs(counts)[1::2]) and fits(counts, size)
-
-
-def _runs(counts: bytes) -> list[int]:
-    """Lengths of the runs, outside and inside in turn: 5 bits a byte, from the third on as differences."""
+    Raises:
+        ValueError: the code is damaged.
+    """
     runs: list[int] = []
     value = shift = 0
-    for byte in counts:
-        part = byte - 48
-        value |= (part & 31) << shift
+    for character in counts:
+        code = character - 48
+        if not 0 <= code < 64 or shift > 30:
+            raise ValueError("a mask's code is damaged")
+        value |= (code & 0x1F) << shift
         shift += 5
-        if part & 32:
+        if code & 0x20:
             continue
-        if part & 16:
+        if code & 0x10:
             value -= 1 << shift
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
         value = shift = 0
-    return runs if shift == 0 else [*runs, -1]
+    if shift or any(run < 0 for run in runs):
+        raise ValueError("a mask's code is damaged")
+    return runs
+
+
+def fits(counts: bytes, size: tuple[int, int]) -> bool:
+    """Whether counts are whole and cover a mask (H, W), which pycocotools looks at only as it decodes."""
+    try:
+        return sum(runs_of(counts)) == size[0] * size[1]
+    except ValueError:
+        return False
+
+
+def _blank(counts: bytes, size: tuple[int, int]) -> bool:
+    return fits(counts, size) and not any(runs_of(counts)[1::2])
 
 
 @dataclass(frozen=True)

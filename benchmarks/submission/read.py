@@ -19,7 +19,7 @@ from benchmarks.submission.archives import Archive, opened
 from benchmarks.submission.layouts import LAYOUTS, Layout
 from grounding_core.errors import DataError, GroundingError
 from grounding_core.interfaces.dataset import Sample
-from grounding_core.masks import MaskTrack, counts_of, encode
+from grounding_core.masks import MaskTrack, counts_of, encode, runs_of
 from grounding_core.serial import from_json
 from grounding_core.types import GroundedText, Span
 
@@ -173,36 +173,11 @@ def _checked(rles: Sequence[Mapping[str, Any] | None], size: Size, length: int) 
     frames: list[bytes | None] = []
     for rle in rles:
         counts = None if rle is None else counts_of(rle)
-        runs = _runs(counts or b"")
+        runs = runs_of(counts or b"")
         if rle is not None and (list(rle["size"]) != list(size) or sum(runs) != size[0] * size[1]):
             raise ValueError(f"a mask of {rle['size']} does not fill frames of {list(size)}")
         frames.append(counts if any(runs[1::2]) else None)
     return MaskTrack(0, size, tuple(frames))
-
-
-def _runs(counts: bytes) -> list[int]:
-    """Lengths of the runs of compressed COCO counts, background first.
-
-    A character holds 5 bits, lowest first, and whether more follow; the last has the sign. From the fourth
-    run on, the difference to the last but one is stored. Source: rleFrString in pycocotools' maskApi.c.
-    """
-    runs: list[int] = []
-    value = shift = 0
-    for character in counts:
-        code = character - 48
-        if not 0 <= code < 64 or shift > 30:
-            raise ValueError("a mask's code is damaged")
-        value |= (code & 0x1F) << shift
-        shift += 5
-        if code & 0x20:
-            continue
-        if code & 0x10:
-            value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-        value = shift = 0
-    if shift or any(run < 0 for run in runs):
-        raise ValueError("a mask's code is damaged")
-    return runs
 
 
 def _check_found(

@@ -21,9 +21,9 @@ from benchmarks.score import app as score
 from benchmarks.submission.__main__ import app
 from benchmarks.submission.archives import opened
 from benchmarks.submission.layouts import LAYOUTS
-from benchmarks.submission.read import _picture, _runs
+from benchmarks.submission.read import _picture
 from grounding_core.errors import DataError
-from grounding_core.masks import MaskTrack, encode
+from grounding_core.masks import MaskTrack, encode, runs_of
 from grounding_core.serial import to_json
 from grounding_core.types import GroundedText
 
@@ -256,7 +256,7 @@ def test_runs_are_those_of_the_mask(bits: list[bool]) -> None:
     counts = encode(mask)
     if counts is None:
         return
-    runs = _runs(counts)
+    runs = runs_of(counts)
     flat = np.concatenate([np.full(run, place % 2) for place, run in enumerate(runs)])
     assert (mask == flat.reshape(6, 4).T).all()
 
