@@ -303,7 +303,7 @@ class Stage:
 
         Raises:
             DataError: too many failed.
-        GroundingError: processes would have to read in different ways, and can't.
+            GroundingError: processes would have to read in different ways, and can't.
         """
         failed = [item for item in items if isinstance(item, str)]
         usable = [item for item in items if not isinstance(item, str)]
